@@ -1,0 +1,97 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target is compiled under the same rules; see docs/ARCHITECTURE.md for who may import whom.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .treatAllWarnings(as: .error),
+]
+
+/// `LEBA_TARGETS=pure swift test --scratch-path .build-pure` builds only what needs no package: the engine, the proxy,
+/// the DNS code and the Postgres codec, in seconds instead of minutes. Nothing else differs.
+let pureOnly = Context.environment["LEBA_TARGETS"] == "pure"
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict + settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let nio: [Target.Dependency] = [
+  .product(name: "NIOCore", package: "swift-nio"),
+  .product(name: "NIOPosix", package: "swift-nio"),
+  .product(name: "NIOHTTP1", package: "swift-nio"),
+]
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let pureTargets: [Target] = [
+  .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
+  .target(name: "CLinux"),
+  library("Model"),
+  library("Failover", ["Model"]),
+  library("PostgresWire"),
+  library("Discovery", ["Model", "CAres", "CLinux"]),
+  library("Proxy", ["Model", "CLinux"]),
+  tests("ModelTests", ["Model"]),
+  tests("FailoverTests", ["Failover", "Model"]),
+  tests("SimulationTests", ["Failover", "Model"]),
+  tests("PostgresWireTests", ["PostgresWire"]),
+  tests("DiscoveryTests", ["Discovery", "Model"]),
+  tests("ProxyTests", ["Proxy", "Model", "CLinux"]),
+]
+
+let packageTargets: [Target] = [
+  // Named apart because swift-configuration, which hummingbird can use, declares a target `Configuration` too.
+  .target(
+    name: "LebaConfiguration", dependencies: ["Model", .product(name: "Yams", package: "Yams")], path: "Sources/Configuration",
+    swiftSettings: strict),
+  library(
+    "Health", ["Model", "PostgresWire", logging, .product(name: "Crypto", package: "swift-crypto")] + nio),
+  library(
+    "ControlAPI",
+    [
+      "Failover", "Model", logging,
+      .product(name: "Hummingbird", package: "hummingbird"),
+      .product(name: "HummingbirdCore", package: "hummingbird"),
+      .product(name: "HTTPTypes", package: "swift-http-types"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+    ]),
+  .executableTarget(
+    name: "Sidecar",
+    dependencies: [
+      "LebaConfiguration", "ControlAPI", "Discovery", "Failover", "Health", "Model", "Proxy", "CLinux", logging,
+      .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+    ],
+    swiftSettings: strict),
+  .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+  tests("ConfigurationTests", ["LebaConfiguration", "Model"]),
+  tests("HealthTests", ["Health", "PostgresWire", "Model", "TestSupport"] + nio),
+  tests("ControlAPITests", ["ControlAPI", "Failover", "Health", "Model", logging]),
+  tests("EndToEndTests", ["TestSupport", "Sidecar"]),
+]
+
+let package = Package(
+  name: "leba",
+  products: pureOnly ? [] : [.executable(name: "leba", targets: ["Sidecar"])],
+  dependencies: pureOnly
+    ? []
+    : [
+      .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+      .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+      .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+      .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+      .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+      .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+      .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+      .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+  targets: pureTargets + (pureOnly ? [] : packageTargets)
+)
