@@ -1,0 +1,119 @@
+package import Model
+
+/// One line of the audit history: what was decided, why, and from which evidence.
+package struct Decision: Hashable, Sendable {
+  package enum Kind: String, CaseIterable, Hashable, Sendable {
+    /// The group's first primary.
+    case elected
+    /// Another member became primary because the old one could not serve, or because DNS names another.
+    case failover
+    /// The preferred member took over again by itself.
+    case failback
+    /// A person chose the primary.
+    case manual
+    /// Nobody can serve: new connections wait.
+    case holdBegan = "hold_began"
+    case holdEnded = "hold_ended"
+    /// More than one member proved to be writable. The current one is kept.
+    case twoWritable = "two_writable"
+    case groupCreated = "group_created"
+    case groupDeleted = "group_deleted"
+    case memberAdded = "member_added"
+    case memberRemoved = "member_removed"
+    case healthChanged = "health_changed"
+    case roleChanged = "role_changed"
+
+    /// Whether the group's primary is another one afterwards.
+    package var changesPrimary: Bool {
+      switch self {
+      case .failover, .failback, .manual: true
+      case .elected, .holdBegan, .holdEnded, .twoWritable, .groupCreated, .groupDeleted, .memberAdded, .memberRemoved,
+        .healthChanged, .roleChanged:
+        false
+      }
+    }
+  }
+
+  package let sequence: UInt64
+  package let at: Instant
+  package let group: GroupName
+  package let kind: Kind
+  package let from: BackendID?
+  package let to: BackendID?
+  package let reason: Reason
+  /// What each member looked like at that moment, one line each.
+  package let evidence: [String]
+}
+
+/// Why the engine decided what it decided. `label` is for metrics, `description` for people.
+package enum Reason: Hashable, Sendable, CustomStringConvertible {
+  case firstElection
+  case primaryDown(ProbeFailure)
+  /// The primary itself says that it is a replica.
+  case primaryDemoted
+  /// The primary has not proved its role for longer than the proof is believed.
+  case roleUnproved
+  case primaryRemoved
+  case preferredReady(since: Duration)
+  /// DNS gave the designation to another member: an instruction, not a recovery.
+  case designationMoved
+  case operatorRequest(forced: Bool)
+  case nobodyEligible
+  case somebodyEligible
+  case bothWritable([BackendID])
+  case appearedInDNS(DomainName)
+  case leftDNS
+  case configured
+  case probesPassed
+  case probesFailed(ProbeFailure)
+  case roleReported(Role)
+
+  /// The labels under which a change of primary is counted.
+  package static let labelsOfChanges = [
+    "primary_down", "primary_demoted", "role_unproved", "primary_removed", "failback", "manual",
+  ]
+
+  package var label: String {
+    switch self {
+    case .firstElection: "first_election"
+    case .primaryDown: "primary_down"
+    case .primaryDemoted: "primary_demoted"
+    case .roleUnproved: "role_unproved"
+    case .primaryRemoved: "primary_removed"
+    case .preferredReady: "failback"
+    case .designationMoved: "designation_moved"
+    case .operatorRequest: "manual"
+    case .nobodyEligible: "nobody_eligible"
+    case .somebodyEligible: "somebody_eligible"
+    case .bothWritable: "two_writable"
+    case .appearedInDNS: "appeared_in_dns"
+    case .leftDNS: "left_dns"
+    case .configured: "configured"
+    case .probesPassed: "probes_passed"
+    case .probesFailed: "probes_failed"
+    case .roleReported: "role_reported"
+    }
+  }
+
+  package var description: String {
+    switch self {
+    case .firstElection: "first election of this run"
+    case .primaryDown(let failure): "the primary is down (\(failure))"
+    case .primaryDemoted: "the primary says that it is a replica"
+    case .roleUnproved: "the primary has not proved its role in time"
+    case .primaryRemoved: "the primary is no longer a member"
+    case .preferredReady(let since): "the preferred primary has been ready for \(since.text)"
+    case .designationMoved: "DNS names another member as the primary"
+    case .operatorRequest(let forced): forced ? "requested by an operator, forced" : "requested by an operator"
+    case .nobodyEligible: "no member can serve; new connections wait"
+    case .somebodyEligible: "a member can serve again"
+    case .bothWritable(let ids): "more than one member is writable: \(ids.map(\.rawValue).joined(separator: ", "))"
+    case .appearedInDNS(let domain): "\(domain) resolves to it"
+    case .leftDNS: "DNS no longer names it"
+    case .configured: "configured"
+    case .probesPassed: "its probes pass"
+    case .probesFailed(let failure): "its probes fail (\(failure))"
+    case .roleReported(let role): "it reports the role \(role.rawValue)"
+    }
+  }
+}

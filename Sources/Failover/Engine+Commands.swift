@@ -1,0 +1,55 @@
+package import Model
+
+/// What people ask for. A refused request changes nothing and says why.
+package enum CommandError: Error, Hashable, Sendable, CustomStringConvertible {
+  case unknownGroup(GroupName)
+  case groupExists(GroupName)
+  case notAMember(BackendID, of: GroupName)
+  case notEligible(BackendID, Member.Ineligibility)
+
+  package var description: String {
+    switch self {
+    case .unknownGroup(let name): "there is no group '\(name)'"
+    case .groupExists(let name): "the group '\(name)' exists already"
+    case .notAMember(let id, let group): "'\(id)' is not a member of '\(group)'"
+    case .notEligible(let id, let why): "'\(id)' cannot be the primary (\(why)); set \"force\" to choose it all the same"
+    }
+  }
+}
+
+extension Engine {
+  /// Adds a group of the configuration or the API. With `dryRun` only the checks are made.
+  package mutating func createGroup(
+    _ specification: GroupSpecification, dryRun: Bool = false, now: Instant
+  ) throws(CommandError) -> [Effect] {
+    guard self[specification.name] == nil else { throw .groupExists(specification.name) }
+    if dryRun { return [] }
+    return add([Group(specification, holdRemoved: holdRemoved, now: now)], now: now)
+  }
+
+  package mutating func deleteGroup(_ name: GroupName, dryRun: Bool = false, now: Instant) throws(CommandError) -> [Effect] {
+    guard self[name] != nil else { throw .unknownGroup(name) }
+    return dryRun ? [] : remove(name, now: now)
+  }
+
+  /// Makes `backend` the primary of `name`. It stays so against every automatic input until it fails, is removed, or somebody chooses again.
+  ///
+  /// - Parameters:
+  ///   - force: choose it although it is not eligible, and keep it until it was. A member whose role has to be proved still gets no
+  ///     traffic before it is: this is how to wait for a promotion.
+  ///   - pin: no automatic failover away from it either: when it fails, the group waits.
+  package mutating func setPrimary(
+    of name: GroupName, to backend: BackendID, force: Bool = false, pin: Bool = false, dryRun: Bool = false, now: Instant
+  ) throws(CommandError) -> [Effect] {
+    guard let group = self[name], let position = groups.firstIndex(where: { $0.name == name }) else { throw .unknownGroup(name) }
+    guard let member = group.member(backend) else { throw .notAMember(backend, of: name) }
+    if let obstacle = member.obstacle(at: now), !force { throw .notEligible(backend, obstacle) }
+    if dryRun { return [] }
+    return change([position], now: now) { group, outcome in
+      group.override = Group.Override(backend: backend, force: force, pin: pin)
+      if group.leader != backend {
+        group.install(member, kind: .manual, reason: .operatorRequest(forced: force), now: now, into: &outcome)
+      }
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import Model
+
+/// What the group's members are to the proxy. Derived from the facts and the leader, never stored.
+extension Group {
+  func route(now: Instant) -> GroupRoute {
+    GroupRoute(
+      name: name, balance: specification.balance, holdTimeout: specification.holdTimeout, drainTimeout: specification.drainTimeout,
+      members: members.map {
+        MemberRoute(backend: $0.id, address: $0.address, weight: $0.weight, standing: standing(of: $0, now: now))
+      })
+  }
+
+  func standing(of member: Member, now: Instant) -> Standings {
+    let forced = override?.force == true && override?.backend == member.id
+    switch member.health.state {
+    case .unknown where !forced:
+      return Standings(all: .idle)
+    case .down(let failure) where !forced:
+      if failsOpen(failure) { break }
+      var standings = Standings(all: failure.kind.end)
+      // Whoever is not the primary any more loses its writers, whatever else is wrong with it.
+      if standings.primary == .idle && specification.mode == .activePassive && member.id != leader { standings.primary = .demoted }
+      return standings
+    case .unknown, .up, .down:
+      break
+    }
+    return Standings(primary: primaryStanding(member, now: now), replica: replicaStanding(member, now: now), any: .serve)
+  }
+
+  private func primaryStanding(_ member: Member, now: Instant) -> Standing {
+    switch specification.mode {
+    case .activePassive:
+      if member.id == leader {
+        if mayLead(member, now: now) { return .serve }
+        // Not proved any more is not the same as known to be a replica: nobody new, but nobody is thrown out on a stall.
+        return member.roleObstacle(at: now) == .replica ? .demoted : .idle
+      }
+      return .demoted
+    case .normal:
+      if member.check.provesRole {
+        switch member.role(at: now) {
+        case .primary: return .serve
+        case .replica: return .demoted
+        case .unknown: return .idle
+        }
+      }
+      return !hasLeadership || member.id == leader ? .serve : .idle
+    }
+  }
+
+  private func replicaStanding(_ member: Member, now: Instant) -> Standing {
+    if member.check.provesRole { return member.role(at: now) == .replica ? .serve : .idle }
+    return member.id == leader ? .idle : .serve
+  }
+
+  /// When all members of a normal group merely time out, the doubt is as large about this host as about all of them: traffic goes on.
+  /// An active-passive group never does this, and a refused connection is no doubt.
+  private func failsOpen(_ failure: ProbeFailure) -> Bool {
+    specification.mode == .normal && failure.kind == .timedOut && !members.contains { $0.health.isUp }
+  }
+}
+
+extension ProbeFailure.Kind {
+  /// What becomes of the sessions of a member that is down for this reason.
+  var end: Standing {
+    switch self {
+    case .refused, .timedOut, .reset, .closed, .unreachable, .protocolError: .dead
+    // It answers, only not well: whoever is in the middle of something gets the short deadline.
+    case .badResponse: .demoted
+    // The probe is not let in, or could not be sent. Its clients may fare better.
+    case .authentication, .local: .idle
+    }
+  }
+}

@@ -1,0 +1,117 @@
+package import Model
+
+/// Whether a member works, as a count of consecutive probe results against two thresholds.
+///
+/// Evidence of the data path counts too, but never alone: it brings the count to one short of the verdict and asks for a probe,
+/// so that a failover rests on two independent observations (with a threshold of one, the operator asked for one to be enough).
+package struct Health: Hashable, Sendable {
+  package enum State: Hashable, Sendable {
+    case unknown
+    case up
+    case down(ProbeFailure)
+  }
+
+  package enum Change: Hashable, Sendable {
+    case none
+    case cameUp
+    case wentDown(ProbeFailure)
+    /// Not down yet, but the failure leaves little doubt: ask again at once instead of at the next interval.
+    case doubted
+  }
+
+  package private(set) var state: State = .unknown
+  package private(set) var since: Instant
+  package private(set) var lastFailure: ProbeFailure?
+  package private(set) var latency: Duration?
+  private var passes = 0
+  private var failures = 0
+  /// The last results, newest in the lowest bit; 1 is a pass.
+  private var history: UInt32 = 0
+  private var historyCount = 0
+
+  package init(now: Instant) { since = now }
+
+  package var isUp: Bool { state == .up }
+  package var isDown: Bool { if case .down = state { true } else { false } }
+
+  /// The share of passed probes among the last twenty, 0 to 100; nil before the first.
+  package var score: Int? {
+    guard historyCount > 0 else { return nil }
+    let mask = (UInt32(1) << UInt32(historyCount)) - 1
+    return (history & mask).nonzeroBitCount * 100 / historyCount
+  }
+
+  package mutating func probePassed(latency: Duration, check: HealthCheck, now: Instant) -> Change {
+    remember(pass: true)
+    self.latency = latency
+    failures = 0
+    passes += 1
+    switch state {
+    case .up:
+      return .none
+    case .unknown:
+      // A start must not cost `healthyThreshold` intervals: nothing speaks against the member yet.
+      break
+    case .down:
+      if passes < check.healthyThreshold { return .none }
+    }
+    state = .up
+    since = now
+    return .cameUp
+  }
+
+  package mutating func probeFailed(_ failure: ProbeFailure, check: HealthCheck, now: Instant) -> Change {
+    remember(pass: false)
+    return fail(failure, upTo: check.unhealthyThreshold, check: check, now: now)
+  }
+
+  package mutating func dataPathFailed(_ failure: ProbeFailure, check: HealthCheck, now: Instant) -> Change {
+    fail(failure, upTo: max(1, check.unhealthyThreshold - 1), check: check, now: now)
+  }
+
+  private mutating func fail(_ failure: ProbeFailure, upTo limit: Int, check: HealthCheck, now: Instant) -> Change {
+    lastFailure = failure
+    passes = 0
+    failures = max(failures, min(failures + 1, limit))
+    switch state {
+    case .down:
+      state = .down(failure)
+      return .none
+    case .up, .unknown:
+      if failures >= check.unhealthyThreshold {
+        state = .down(failure)
+        since = now
+        return .wentDown(failure)
+      }
+      return failure.kind.isAbrupt ? .doubted : .none
+    }
+  }
+
+  private mutating func remember(pass: Bool) {
+    history = history << 1 | (pass ? 1 : 0)
+    historyCount = min(historyCount + 1, 20)
+  }
+}
+
+extension ProbeFailure.Kind {
+  /// The kernel or the peer answered at once: asking again costs a millisecond, and waiting an interval would only lose time.
+  package var isAbrupt: Bool {
+    switch self {
+    case .refused, .reset, .closed, .unreachable: true
+    case .timedOut, .badResponse, .protocolError, .authentication, .local: false
+    }
+  }
+}
+
+extension DataPathSignal.Kind {
+  /// The failure this signal stands for, or nil where it is only a reason to look.
+  var failure: ProbeFailure? {
+    switch self {
+    case .connectRefused: ProbeFailure(.refused, "a client's connection was refused")
+    case .connectTimedOut: ProbeFailure(.timedOut, "a client's connection was not answered")
+    case .connectUnreachable: ProbeFailure(.unreachable, "a client's connection had no route")
+    case .reset: ProbeFailure(.reset, "a client's session was reset")
+    case .closed: nil
+    }
+  }
+}

@@ -1,0 +1,167 @@
+import Failover
+import Model
+
+/// Plays facts to an engine with one group and says in short words what the engine did about each.
+///
+/// Time stands still unless the script says `wait`, which stops at every deadline the engine names, as the control loop does.
+struct Script {
+  /// An effect, reduced to what a transcript wants to read.
+  enum Told: Hashable, Sendable {
+    /// A new table went out; these members take new connections of the group's default listener.
+    case routes([BackendID])
+    /// A new list of members to probe.
+    case plan([BackendID])
+    case probeNow(BackendID)
+    case lookUp(DomainName)
+    case record(Decision.Kind, BackendID?)
+  }
+
+  static let group: GroupName = "g"
+  private(set) var engine: Engine
+  private(set) var now = Instant.zero
+  private(set) var decisions: [Decision] = []
+
+  init(_ specification: GroupSpecification, holdRemoved: Duration = .seconds(10)) throws {
+    engine = Engine(holdRemoved: holdRemoved)
+    _ = note(try engine.createGroup(specification, now: now))
+  }
+
+  // MARK: What happens
+
+  @discardableResult mutating func pass(_ id: BackendID, role: Role? = nil) -> [Told] {
+    probe(id, .passed(latency: .milliseconds(1), role: role))
+  }
+
+  @discardableResult mutating func fail(_ id: BackendID, _ kind: ProbeFailure.Kind = .refused) -> [Told] {
+    probe(id, .failed(ProbeFailure(kind, "scripted")))
+  }
+
+  /// Two failures: what it takes for the verdict in these scripts.
+  @discardableResult mutating func kill(_ id: BackendID, _ kind: ProbeFailure.Kind = .refused) -> [Told] {
+    fail(id, kind) + fail(id, kind)
+  }
+
+  /// Two passes: what it takes to be up again.
+  @discardableResult mutating func revive(_ id: BackendID, role: Role? = nil) -> [Told] {
+    pass(id, role: role) + pass(id, role: role)
+  }
+
+  @discardableResult mutating func signal(_ id: BackendID, _ kind: DataPathSignal.Kind) -> [Told] {
+    feed(.dataPathFailed(DataPathSignal(member: key(id), kind: kind)))
+  }
+
+  @discardableResult mutating func resolve(_ domain: DomainName, to addresses: String...) -> [Told] {
+    feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .answer(addresses.compactMap(IPAddress.init)))))
+  }
+
+  @discardableResult mutating func empty(_ domain: DomainName) -> [Told] {
+    feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .empty)))
+  }
+
+  @discardableResult mutating func lookUpFails(_ domain: DomainName, _ failure: DNSFailure = .timedOut) -> [Told] {
+    feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .failed(failure))))
+  }
+
+  @discardableResult mutating func wait(_ duration: Duration) -> [Told] {
+    let end = now + duration
+    var told: [Told] = []
+    while let deadline = engine.nextDeadline, deadline <= end {
+      now = max(now, deadline)
+      told += feed(.deadlineReached)
+    }
+    now = end
+    return told
+  }
+
+  @discardableResult mutating func choose(
+    _ id: BackendID, force: Bool = false, pin: Bool = false, dryRun: Bool = false
+  ) throws(CommandError) -> [Told] {
+    note(try engine.setPrimary(of: Self.group, to: id, force: force, pin: pin, dryRun: dryRun, now: now))
+  }
+
+  // MARK: What can be seen
+
+  var state: Group { engine[Self.group]! }
+  var snapshot: GroupSnapshot { state.snapshot(at: now) }
+  var primary: BackendID? { state.leader }
+  var members: [BackendID] { state.members.map(\.id) }
+  var kinds: [Decision.Kind] { decisions.map(\.kind) }
+  /// The records of a change of primary.
+  var changes: [Decision] { decisions.filter { $0.kind.changesPrimary || $0.kind == .elected } }
+  var violations: [String] { engine.violations(at: now) }
+
+  func serving(_ role: ListenerRole) -> [BackendID] { engine.table[Self.group]?.serving(role) ?? [] }
+
+  func standing(_ id: BackendID, _ role: ListenerRole = .primary) -> Standing? {
+    engine.table[Self.group]?.members.first { $0.backend == id }?.standing[role]
+  }
+
+  // MARK: Plumbing
+
+  func key(_ id: BackendID) -> MemberKey { MemberKey(group: Self.group, backend: id) }
+
+  mutating func feed(_ event: Event) -> [Told] { note(engine.handle(event, now: now)) }
+
+  private mutating func probe(_ id: BackendID, _ outcome: ProbeOutcome) -> [Told] {
+    feed(.probeFinished(ProbeReport(member: key(id), outcome: outcome)))
+  }
+
+  private mutating func note(_ effects: [Effect]) -> [Told] {
+    effects.map { effect in
+      switch effect {
+      case .publish(let table):
+        let mode = engine[Self.group]?.specification.mode
+        return .routes(table[Self.group]?.serving(mode == .normal ? .any : .primary) ?? [])
+      case .replaceProbePlan(let targets): return .plan(targets.map(\.member.backend))
+      case .probeNow(let member): return .probeNow(member.backend)
+      case .lookUpNow(let domain): return .lookUp(domain)
+      case .record(let decision):
+        decisions.append(decision)
+        return .record(decision.kind, decision.to)
+      }
+    }
+  }
+}
+
+// MARK: Groups to play with
+
+extension HealthCheck {
+  /// 300 ms, 300 ms, 2, 2: the verdict on a silent death comes within 900 ms.
+  static let tcp = HealthCheck(kind: .tcp)
+  static let role = HealthCheck(kind: .postgres(PostgresCheck(depth: .role)))
+}
+
+extension GroupSpecification {
+  /// `a` (the designated primary), `b`, … at 10.0.0.1, 10.0.0.2, …
+  static func fixed(
+    _ ids: BackendID..., mode: GroupMode = .activePassive, check: HealthCheck = .tcp, primary: BackendID? = "a",
+    failback: Failback = .manual, minimumInterval: Duration = .seconds(10)
+  ) -> GroupSpecification {
+    let members = ids.enumerated().map { offset, id in
+      MemberSource(
+        origin: .fixed(id, .ip(.v4(0x0a00_0001 + UInt32(offset)), port: 5432)), proto: .tcp, isPrimary: id == primary, check: check)
+    }
+    return GroupSpecification(
+      name: Script.group, mode: mode, members: members, failback: failback, minimumInterval: minimumInterval)
+  }
+
+  /// The names of the requirements document: `primary-db` is designated, `replica-db` is not.
+  static func named(
+    mode: GroupMode = .activePassive, check: HealthCheck = .tcp, failback: Failback = .manual,
+    minimumInterval: Duration = .seconds(10)
+  ) -> GroupSpecification {
+    let sources = [(DomainName.primaryDB, true), (.replicaDB, false)].map { domain, isPrimary in
+      MemberSource(origin: .domain(domain, port: 5432), proto: .postgres, isPrimary: isPrimary, check: check)
+    }
+    return GroupSpecification(
+      name: Script.group, mode: mode, members: sources, failback: failback, minimumInterval: minimumInterval)
+  }
+}
+
+extension DomainName {
+  static let primaryDB: DomainName = "primary-db.example.com"
+  static let replicaDB: DomainName = "replica-db.example.com"
+
+  /// The id of the member that this name leads to.
+  func at(_ address: String) -> BackendID { BackendID("\(rawValue):\(address):5432") }
+}

@@ -1,0 +1,245 @@
+import Failover
+import Model
+import Testing
+
+/// Every sequence of a few events, from states in which something is at stake, each step audited.
+///
+/// The engine is a value, so sequences that begin alike share the work: the tree is walked, not each path from its root.
+@Suite("All short sequences of events")
+struct ExhaustiveTests {
+  /// What can happen next, small enough to be combined exhaustively.
+  enum Letter: Hashable, Sendable {
+    case pass(BackendID, Role?)
+    case fail(BackendID, ProbeFailure.Kind)
+    case signal(BackendID)
+    case answer(DomainName, [String])
+    case empty(DomainName)
+    case lookUpFails(DomainName)
+    case choose(BackendID, force: Bool, pin: Bool)
+    /// Time passes; deadlines on the way are honoured.
+    case wait(Duration)
+  }
+
+  struct Walker {
+    var engine: Engine
+    var auditor: Auditor
+    var now = Instant.zero
+    var path: [Letter] = []
+    var effects: [Effect] = []
+
+    init(_ specification: GroupSpecification, holdRemoved: Duration = .seconds(4)) throws {
+      engine = Engine(holdRemoved: holdRemoved)
+      auditor = Auditor(holdRemoved: holdRemoved)
+      auditor.expect(specification, now: now)
+      let before = engine
+      effects = try engine.createGroup(specification, now: now)
+      try report(auditor.check(.created("g"), before: before, effects: effects, after: engine, now: now))
+    }
+
+    mutating func take(_ letter: Letter) throws {
+      path.append(letter)
+      switch letter {
+      case .pass(let id, let role): try feed(.probeFinished(report(id, .passed(latency: .zero, role: role))))
+      case .fail(let id, let kind): try feed(.probeFinished(report(id, .failed(ProbeFailure(kind, "")))))
+      case .signal(let id): try feed(.dataPathFailed(DataPathSignal(member: MemberKey(group: "g", backend: id), kind: .reset)))
+      case .answer(let domain, let addresses):
+        try feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .answer(addresses.compactMap(IPAddress.init)))))
+      case .empty(let domain): try feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .empty)))
+      case .lookUpFails(let domain):
+        let members = engine["g"]?.members.map(\.id)
+        try feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .failed(.timedOut))))
+        if engine["g"]?.members.map(\.id) != members { try report(["a failed lookup changed the members"]) }
+      case .choose(let id, let force, let pin):
+        let before = engine
+        guard let done = try? engine.setPrimary(of: "g", to: id, force: force, pin: pin, now: now) else { return }
+        try audit(.setPrimary("g", id, force: force, pin: pin), before, done)
+      case .wait(let duration):
+        let end = now + duration
+        while let deadline = engine.nextDeadline, deadline <= end {
+          now = deadline
+          try feed(.deadlineReached)
+        }
+        now = end
+      }
+    }
+
+    private func report(_ id: BackendID, _ outcome: ProbeOutcome) -> ProbeReport {
+      ProbeReport(member: MemberKey(group: "g", backend: id), outcome: outcome)
+    }
+
+    private mutating func feed(_ event: Event) throws {
+      let before = engine
+      try audit(.event(event), before, engine.handle(event, now: now))
+    }
+
+    private mutating func audit(_ input: Input, _ before: Engine, _ done: [Effect]) throws {
+      effects = done
+      try report(auditor.check(input, before: before, effects: done, after: engine, now: now))
+    }
+
+    private func report(_ wrong: [String]) throws {
+      if !wrong.isEmpty { throw Violation(path: path, wrong: wrong) }
+    }
+  }
+
+  struct Violation: Error, CustomStringConvertible {
+    let path: [Letter]
+    let wrong: [String]
+    var description: String { "\(wrong)\nafter \(path.map { "\($0)" }.joined(separator: "\n      "))" }
+  }
+
+  /// What the walk met, to prove that it was not vacuous.
+  struct Census {
+    var steps = 0
+    var kinds: Set<Decision.Kind> = []
+    var reasons: Set<String> = []
+  }
+
+  static func walk(from walker: Walker, over alphabet: [Letter], depth: Int, into census: inout Census) throws {
+    if depth == 0 { return }
+    for letter in alphabet {
+      var next = walker
+      try next.take(letter)
+      census.steps += 1
+      for case .record(let decision) in next.effects {
+        census.kinds.insert(decision.kind)
+        if decision.kind.changesPrimary { census.reasons.insert(decision.reason.label) }
+      }
+      // Replaying and looking ahead costs more than the step: some paths are enough.
+      if depth == 1 && census.steps % 31 == 0 {
+        let wrong = Auditor.quietnessViolations(of: next.engine, now: next.now)
+        if !wrong.isEmpty { throw Violation(path: next.path, wrong: wrong) }
+      }
+      if depth == 1 && census.steps % 1009 == 0 { try replay(next, from: walker) }
+      try walk(from: next, over: alphabet, depth: depth - 1, into: &census)
+    }
+  }
+
+  /// The same events from the very beginning give the same table and the same last effects.
+  static func replay(_ walker: Walker, from parent: Walker) throws {
+    guard let specification = walker.engine["g"]?.specification else { return }
+    var again = try Walker(specification)
+    for letter in walker.path { try again.take(letter) }
+    if again.engine.table != walker.engine.table || again.effects != walker.effects {
+      throw Violation(path: walker.path, wrong: ["a replay ends differently"])
+    }
+  }
+
+  static func specification(
+    _ sources: [MemberSource], mode: GroupMode = .activePassive, failback: GroupSpecification.Failback = .manual
+  ) -> GroupSpecification {
+    GroupSpecification(
+      name: "g", mode: mode, members: sources, failback: failback, minimumInterval: .seconds(3), holdTimeout: .seconds(2))
+  }
+
+  static func fixed(_ count: Int, role: Bool = false, unhealthy: Int = 2) -> [MemberSource] {
+    let check = HealthCheck(
+      kind: role ? .postgres(PostgresCheck(depth: .role)) : .tcp, healthyThreshold: 1, unhealthyThreshold: unhealthy)
+    return (0..<count).map { number in
+      MemberSource(
+        origin: .fixed(["a", "b", "c"][number], .ip(.v4(UInt32(number + 1)), port: 1)), proto: .tcp, isPrimary: number == 0,
+        check: check)
+    }
+  }
+
+  /// One letter less in debug builds, which are twenty times slower.
+  static func depth(_ full: Int) -> Int {
+    #if DEBUG
+      full - 1
+    #else
+      full
+    #endif
+  }
+
+  // MARK: The walks
+
+  @Test("two members without roles", arguments: [GroupSpecification.Failback.manual, .automatic(after: .seconds(2))])
+  func twoMembers(failback: GroupSpecification.Failback) throws {
+    var census = Census()
+    let alphabet: [Letter] = [
+      .pass("a", nil), .fail("a", .refused), .fail("a", .timedOut), .signal("a"), .pass("b", nil), .fail("b", .refused),
+      .choose("a", force: false, pin: false), .choose("b", force: false, pin: true), .choose("b", force: true, pin: false),
+      .wait(.seconds(1)), .wait(.seconds(3)),
+    ]
+    var fresh = try Walker(Self.specification(Self.fixed(2), failback: failback))
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(4), into: &census)
+    for letter: Letter in [.pass("a", nil), .pass("b", nil)] { try fresh.take(letter) }
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(5), into: &census)
+    for letter: Letter in [.fail("a", .refused), .fail("a", .refused), .pass("a", nil)] { try fresh.take(letter) }
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(4), into: &census)
+    #expect(census.kinds.isSuperset(of: [.elected, .failover, .manual, .holdBegan, .holdEnded, .healthChanged]))
+    #expect(census.kinds.contains(.failback) == (failback != .manual))
+  }
+
+  @Test("three members without roles")
+  func threeMembers() throws {
+    var census = Census()
+    let ids: [BackendID] = ["a", "b", "c"]
+    let alphabet =
+      ids.flatMap { [Letter.pass($0, nil), .fail($0, .refused)] } + [
+        .choose("c", force: false, pin: false), .wait(.seconds(1)), .wait(.seconds(3)),
+      ]
+    var fresh = try Walker(Self.specification(Self.fixed(3, unhealthy: 1)))
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(4), into: &census)
+    for id in ids { try fresh.take(.pass(id, nil)) }
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(5), into: &census)
+    #expect(census.kinds.isSuperset(of: [.elected, .failover, .manual, .holdBegan, .holdEnded]))
+  }
+
+  @Test("members that testify to their role", arguments: [2, 3])
+  func roles(count: Int) throws {
+    var census = Census()
+    let ids: [BackendID] = Array(["a", "b", "c"].prefix(count))
+    let alphabet =
+      ids.flatMap { [Letter.pass($0, .primary), .pass($0, .replica), .fail($0, .timedOut)] } + [
+        .choose("b", force: false, pin: false), .choose("b", force: true, pin: true), .wait(.milliseconds(500)), .wait(.seconds(3)),
+      ]
+    var fresh = try Walker(Self.specification(Self.fixed(count, role: true, unhealthy: 2)))
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(4), into: &census)
+    try fresh.take(.pass("a", .primary))
+    for id in ids.dropFirst() { try fresh.take(.pass(id, .replica)) }
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(count == 2 ? 5 : 4), into: &census)
+    #expect(census.kinds.isSuperset(of: [.elected, .failover, .manual, .holdBegan, .holdEnded, .twoWritable, .roleChanged]))
+    #expect(census.reasons.isSuperset(of: ["primary_demoted", "role_unproved", "manual"]))
+  }
+
+  @Test("what DNS can say", arguments: [false, true])
+  func discovery(role: Bool) throws {
+    var census = Census()
+    let (p, r): (DomainName, DomainName) = ("p", "r")
+    let check = HealthCheck(
+      kind: role ? .postgres(PostgresCheck(depth: .role)) : .tcp, interval: .seconds(2), timeout: .seconds(2), healthyThreshold: 1,
+      unhealthyThreshold: 1)
+    let sources = [(p, true), (r, false)].map { domain, isPrimary in
+      MemberSource(origin: .domain(domain, port: 1), proto: .tcp, isPrimary: isPrimary, check: check)
+    }
+    let (a, b): (BackendID, BackendID) = ("p:10.0.0.1:1", "r:10.0.0.2:1")
+    let alphabet: [Letter] = [
+      .answer(p, ["10.0.0.1"]), .answer(p, ["10.0.0.2"]), .answer(r, ["10.0.0.1"]), .answer(r, ["10.0.0.1", "10.0.0.2"]), .empty(p),
+      .empty(r), .lookUpFails(p), .pass(a, role ? .primary : nil), .fail(a, .timedOut), .pass(b, role ? .primary : nil),
+      .choose(b, force: false, pin: true), .wait(.seconds(2)), .wait(.seconds(4)),
+    ]
+    var fresh = try Walker(Self.specification(sources, failback: .automatic(after: .seconds(1))))
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(4), into: &census)
+    try fresh.take(.answer(p, ["10.0.0.1"]))
+    try fresh.take(.answer(r, ["10.0.0.2"]))
+    try fresh.take(.pass(a, role ? .primary : nil))
+    try fresh.take(.pass(b, role ? .replica : nil))
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(5), into: &census)
+    #expect(census.kinds.isSuperset(of: [.memberAdded, .memberRemoved, .failover, .elected, .holdBegan]))
+    #expect(census.reasons.contains("designation_moved") == !role)
+    #expect(census.reasons.contains("primary_removed"))
+  }
+
+  @Test("normal mode", arguments: [false, true])
+  func normal(role: Bool) throws {
+    var census = Census()
+    let alphabet: [Letter] =
+      ["a", "b"].flatMap { (id: BackendID) -> [Letter] in
+        [.pass(id, role ? .primary : nil), .pass(id, role ? .replica : nil), .fail(id, .refused), .fail(id, .timedOut)]
+      } + [.choose("b", force: true, pin: false), .wait(.milliseconds(700)), .wait(.seconds(3))]
+    let fresh = try Walker(Self.specification(Self.fixed(2, role: role, unhealthy: 1), mode: .normal))
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(5), into: &census)
+    #expect(census.kinds.isSuperset(of: [.elected, .failover, .manual, .holdBegan, .holdEnded]))
+  }
+}

@@ -1,0 +1,145 @@
+import Failover
+import Glibc
+import Model
+import Testing
+
+/// A world per seed: half a minute of faults, then peace. Safety after every input, progress once the faults stop.
+///
+/// A failing seed is printed with the command that replays it and its log; `LEBA_SEEDS` sets how many are tried (a night's worth: 1000000).
+@Suite("Simulation")
+struct SimulationTests {
+  static let seedsPerLane: UInt64 = {
+    let seeds = environment("LEBA_SEEDS") ?? 2000
+    #if DEBUG
+      return seeds / 40
+    #else
+      return seeds / 2
+    #endif
+  }()
+
+  static func environment(_ name: String) -> UInt64? { getenv(name).flatMap { UInt64(String(cString: $0)) } }
+
+  struct Failure: Error, CustomStringConvertible {
+    let seed: UInt64
+    let wrong: [String]
+    let log: [String]
+    var description: String {
+      """
+      \(wrong.joined(separator: "\n"))
+      replay with: LEBA_SEED=\(seed) scripts/test --filter SimulationTests.replay
+      \(log.suffix(60).joined(separator: "\n"))
+      """
+    }
+  }
+
+  @Test("no seed breaks a rule, and every world recovers", arguments: [0, 1] as [UInt64])
+  func seeds(lane: UInt64) throws {
+    guard Self.environment("LEBA_SEED") == nil else { return }
+    var kinds: [Decision.Kind: Int] = [:]
+    for number in 0..<Self.seedsPerLane {
+      let world = try Self.live(seed: number * 2 + lane)
+      for decision in world.decisions { kinds[decision.kind, default: 0] += 1 }
+    }
+    // Everything that can be decided was decided somewhere, or the worlds are too tame.
+    #expect(Decision.Kind.allCases.allSatisfy { kinds[$0, default: 0] >= Int(Self.seedsPerLane) / 40 }, "\(kinds)")
+  }
+
+  @Test("replay: one seed from LEBA_SEED, or the first, twice")
+  func replay() throws {
+    let seed = Self.environment("LEBA_SEED") ?? 0
+    let first = try Self.live(seed: seed)
+    let second = try Self.live(seed: seed)
+    #expect(first.log == second.log)
+    #expect(first.decisions == second.decisions)
+    #expect(first.engine.table == second.engine.table)
+  }
+
+  @discardableResult
+  static func live(seed: UInt64) throws -> World {
+    var world = World(seed: seed)
+    world.run(until: .zero + .seconds(30))
+    try check(world, seed)
+    world.heal()
+    // Longer than any hold, interval, detection and removal of `WorldPlan`.
+    world.run(until: world.now + .seconds(10))
+    world.liftOverrides()
+    world.run(until: world.now + .seconds(15))
+    try check(world, seed)
+    for group in world.engine.groups {
+      let role: ListenerRole = group.specification.mode == .activePassive ? .primary : .any
+      let serving = world.engine.table[group.name]?.serving(role) ?? []
+      if serving.isEmpty || group.holding { throw Failure(seed: seed, wrong: ["\(group.name) did not recover"], log: world.log) }
+    }
+    // Peace means that nothing changes any more.
+    let publications = world.publications
+    world.run(until: world.now + .seconds(20))
+    try check(world, seed)
+    if world.publications != publications { throw Failure(seed: seed, wrong: ["changes in times of peace"], log: world.log) }
+    return world
+  }
+
+  private static func check(_ world: World, _ seed: UInt64) throws {
+    if !world.isSafe { throw Failure(seed: seed, wrong: world.wrong, log: world.log) }
+  }
+}
+
+/// The simulation is worth what it notices. Each of these engines is broken on purpose.
+@Suite("Canaries")
+struct CanaryTests {
+  /// Runs seeds until the audit says `expected`.
+  private func noticed(_ expected: String, in makeWorld: (UInt64) -> World) -> Bool {
+    for seed in 0..<200 as Range<UInt64> {
+      var world = makeWorld(seed)
+      world.run(until: .zero + .seconds(30))
+      if world.wrong.contains(where: { $0.contains(expected) }) { return true }
+    }
+    return false
+  }
+
+  @Test(
+    "effects that were tampered with",
+    arguments: [
+      (Sabotage.losesRecords, "0 records of a change of primary"), (.recordsTwice, "2 records of a change of primary"),
+      (.losesTables, "the published table is not the engine's"), (.letsEverybodyServe, "members serve at once"),
+      (.letsEverybodyServe, "not proved writable"), (.losesProbePlans, "is not probed as it should be"),
+      (.sleepsThroughDeadlines, "not proved writable"), (.sleepsThroughDeadlines, "nobody serves although somebody could"),
+    ])
+  func effects(sabotage: Sabotage, expected: String) {
+    #expect(noticed(expected) { World(seed: $0, sabotage: sabotage) })
+  }
+
+  @Test("an honest engine says nothing of the kind")
+  func honest() throws {
+    for seed in 0..<200 as Range<UInt64> {
+      var world = World(seed: seed)
+      world.run(until: .zero + .seconds(30))
+      if !world.isSafe { throw SimulationTests.Failure(seed: seed, wrong: world.wrong, log: world.log) }
+    }
+  }
+
+  @Test("a shorter interval between changes than configured")
+  func spacing() {
+    #expect(noticed("failover too soon") { World(seed: $0, told: { with($0) { $0.minimumInterval = .seconds(60) } }) })
+  }
+
+  @Test("failback although it is manual")
+  func failback() {
+    #expect(noticed("it is manual") { World(seed: $0, told: { with($0) { $0.failback = .manual } }) })
+  }
+
+  @Test("failback earlier than configured")
+  func earlyFailback() {
+    #expect(noticed("failback too early") { World(seed: $0, told: { with($0) { $0.failback = .automatic(after: .seconds(60)) } }) })
+  }
+
+  @Test("members removed before the hold time is over")
+  func removal() {
+    #expect(noticed("was removed too early") { World(seed: $0, holdRemovedTold: .seconds(60)) })
+  }
+
+  private func with(_ value: GroupSpecification, _ change: (inout GroupSpecification) -> Void) -> GroupSpecification {
+    var copy = value
+    change(&copy)
+    return copy
+  }
+}

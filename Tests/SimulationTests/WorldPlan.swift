@@ -1,0 +1,48 @@
+import Model
+
+/// How a world looks at its beginning: servers, names, groups, all from the seed.
+struct WorldPlan {
+  var clusters: [World.Cluster] = []
+  var specifications: [GroupSpecification] = []
+  var clusterOfGroup: [Int] = []
+  let holdRemoved: Duration
+
+  init(using random: inout SplitMix64) {
+    holdRemoved = random.duration(milliseconds: 0...5000)
+    for number in 0..<Int.random(in: 1...2, using: &random) {
+      let count = Int.random(in: 1...3, using: &random)
+      var servers = (0..<count).map { World.Server(address: .v4(0x0a00_0001 + UInt32(number * 256 + $0))) }
+      servers[0].writable = true
+      clusters.append(
+        World.Cluster(primaryName: DomainName("primary\(number)"), replicaName: DomainName("replica\(number)"), servers: servers))
+    }
+    for number in 0..<Int.random(in: 1...2, using: &random) {
+      let cluster = Int.random(in: 0..<clusters.count, using: &random)
+      clusterOfGroup.append(cluster)
+      specifications.append(Self.group(GroupName("g\(number)"), of: clusters[cluster], using: &random))
+    }
+  }
+
+  private static func group(_ name: GroupName, of cluster: World.Cluster, using random: inout SplitMix64) -> GroupSpecification {
+    let check = HealthCheck(
+      kind: random.chance(40) ? .postgres(PostgresCheck(depth: .role)) : .tcp, interval: random.duration(milliseconds: 200...800),
+      timeout: random.duration(milliseconds: 100...600), healthyThreshold: Int.random(in: 1...3, using: &random),
+      unhealthyThreshold: Int.random(in: 1...3, using: &random))
+    let sources: [MemberSource]
+    if random.chance(40) {
+      sources = cluster.servers.enumerated().map { number, server in
+        MemberSource(
+          origin: .fixed(BackendID("s\(number)"), .ip(server.address, port: 5432)), proto: .tcp, isPrimary: number == 0,
+          check: check)
+      }
+    } else {
+      sources = [(cluster.primaryName, true), (cluster.replicaName, false)].map { domain, isPrimary in
+        MemberSource(origin: .domain(domain, port: 5432), proto: .postgres, isPrimary: isPrimary, check: check)
+      }
+    }
+    return GroupSpecification(
+      name: name, mode: random.chance(70) ? .activePassive : .normal, members: sources,
+      failback: random.chance(60) ? .manual : .automatic(after: random.duration(milliseconds: 0...5000)),
+      minimumInterval: random.duration(milliseconds: 0...6000), holdTimeout: random.duration(milliseconds: 500...5000))
+  }
+}
