@@ -1,0 +1,39 @@
+import Model
+import NIOCore
+import NIOPosix
+
+/// One member's way of being asked. Lives on the event loop it was made for.
+///
+/// A new kind of probe is a class that conforms to this and a line in `makeProber`; when to probe, timeouts, reports and
+/// statistics are not its business.
+protocol Prober: AnyObject {
+  /// Begins one probe; it ends with one `passed` or `failed`, unless `timeOut` or `stop` is called first.
+  /// Not called again before the probe has ended.
+  func begin()
+  /// The probe's time is over: drops it, with whatever connection it used, and says what it was waiting for.
+  func timeOut(after timeout: Duration) -> ProbeFailure
+  /// Closes everything; no events from now on.
+  func stop()
+}
+
+enum ProberEvent: Hashable, Sendable {
+  case passed(Role?)
+  /// `sessionEnded`: the kept session broke while it was being asked.
+  case failed(ProbeFailure, sessionEnded: Bool)
+  /// The kept session broke while nothing was asked of it.
+  case sessionEnded(ProbeFailure)
+}
+
+/// `hashing`: for what would hold up the loop.
+func makeProber(
+  for target: ProbeTarget, on loop: any EventLoop, hashing: NIOThreadPool, onEvent: @escaping (ProberEvent) -> Void
+) -> any Prober {
+  switch target.check.kind {
+  case .tcp:
+    TCPProber(address: target.address, loop: loop, onEvent: onEvent)
+  case .http(let check):
+    HTTPProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
+  case .postgres(let check):
+    PostgresProber(check: check, address: target.address, loop: loop, hashing: hashing, onEvent: onEvent)
+  }
+}

@@ -1,0 +1,42 @@
+import Foundation
+import Health
+import Model
+import Testing
+import TestSupport
+
+@Suite struct DescriptorTests {
+  /// In a process of its own, because the limit is the process's: a host without descriptors says that it is to blame, not
+  /// the member, and probes again once there are some.
+  @Test func noDescriptors() async throws {
+    await #expect(processExitsWith: .success) {
+      // Dispatch makes its timer's descriptor when it is first needed, and traps if it cannot.
+      try await Task.sleep(for: .milliseconds(1))
+      let server = try await ScriptedServer { _, _ in }
+      try await Checking.run { checking in
+        checking.checker.apply([ProbeTarget(.tcp, at: server.address)])
+        try await checking.outcomes(until: "a pass") { $0.isPass }
+        let before = try limit()
+        // Those that are open stay open; there are none beyond them.
+        try setLimit(3)
+        let starved = try await checking.outcomes(until: "no descriptors") { $0.failure?.kind == .local }
+        #expect(starved.last?.failure?.detail == "too many open files")
+        try setLimit(before)
+        let count = checking.outcomes().count
+        try await eventually("a pass again") { checking.outcomes().dropFirst(count).contains { $0.isPass } }
+      }
+    }
+  }
+}
+
+private func limit() throws -> rlim_t {
+  var limit = rlimit()
+  guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { throw TestFailure("getrlimit") }
+  return limit.rlim_cur
+}
+
+private func setLimit(_ value: rlim_t) throws {
+  var limit = rlimit()
+  guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { throw TestFailure("getrlimit") }
+  limit.rlim_cur = value
+  guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { throw TestFailure("setrlimit") }
+}
