@@ -1,0 +1,89 @@
+import Model
+
+// What people are told, and the files that say whom to ask.
+extension ResolverLoop {
+  func notify(_ severity: DiscoveryNotice.Severity, _ kind: DiscoveryNotice.Kind, _ domain: DomainName?, _ text: String) {
+    if let notice = notices.pass(DiscoveryNotice(severity, kind, domain, text), now: Self.now()) { onNotice(notice) }
+  }
+
+  func report(_ completion: WatchedDomain.Completion, _ domain: DomainName) {
+    switch completion.label {
+    case .answer, .empty:
+      if completion.failuresBefore > 0 {
+        let lookups = completion.failuresBefore == 1 ? "a failed lookup" : "\(completion.failuresBefore) failed lookups"
+        notify(.info, .lookupRecovered, domain, "'\(domain)' is answered again after \(lookups)")
+      }
+    // Told below, with the addresses.
+    case .failed(.allRefused): break
+    case .failed(let failure):
+      let family = completion.a.isFailure ? completion.a : completion.aaaa
+      let server = family.server.map { " at \($0)" } ?? ""
+      let detail = family.detail.isEmpty ? "" : " (\(family.detail))"
+      let isUnknown = domains[domain]?.status.records.isEmpty ?? true
+      let consequence = isUnknown ? "no address is known" : "the last good answer stays"
+      notify(
+        .warning, .lookupFailed, domain, "looking up '\(domain)' failed\(server): \(failure.rawValue)\(detail); \(consequence)")
+    }
+    let refused = completion.a.refused + completion.aaaa.refused
+    if !refused.isEmpty {
+      let list = refused.prefix(WatchedDomain.keptRefusals).map { "\($0.address) (\($0.reason))" }.joined(separator: ", ")
+      notify(
+        .warning, .addressesRefused, domain,
+        "'\(domain)' names addresses that no backend may have: \(list); dns_resolver.allowed_cidrs opens ranges")
+    }
+    if completion.omitted > 0 {
+      notify(
+        .warning, .tooManyAddresses, domain,
+        "'\(domain)' has more than \(AddressSet.maximumAddresses) addresses; \(completion.omitted) are not used")
+    }
+  }
+}
+
+// MARK: resolv.conf and the hosts file
+
+extension ResolverLoop {
+  /// Reads both files again. When one of them says something new, every name is asked for anew.
+  func loadFiles(ifOlderThan age: Duration = .zero) {
+    let now = Self.now()
+    guard lastLoaded.map({ now - $0 >= age }) ?? true else { return }
+    lastLoaded = now
+    let hosts = files.hosts()
+    let servers = wantedServers()
+    guard hosts != self.hosts || servers != scores.servers else { return }
+    self.hosts = hosts
+    scores.replace(servers)
+    for domain in domains.keys {
+      domains[domain]?.requestRefresh(now: now)
+      publish(domain)
+    }
+  }
+
+  /// The configured servers, else those of resolv.conf. A file that names none leaves those known before: between two leases it
+  /// is often empty, and there is no better guess. 127.0.0.1, the traditional one, would hide the mistake.
+  private func wantedServers() -> [SocketAddress] {
+    guard settings.servers.isEmpty else { return settings.servers.filter { $0.port != nil } }
+    let problem: String
+    switch files.resolverConfiguration() {
+    case .failure(let error): problem = error.description
+    case .success(let configuration):
+      if !configuration.servers.isEmpty {
+        if !scores.servers.isEmpty && configuration.servers != scores.servers {
+          let list = configuration.servers.map(\.description).joined(separator: ", ")
+          notify(.info, .serversChanged, nil, "resolv.conf changed: the name servers are now \(list)")
+        }
+        return configuration.servers
+      }
+      let rejected = configuration.rejected.isEmpty ? "" : " that can be used (\(configuration.rejected.joined(separator: ", ")))"
+      problem = "resolv.conf names no server" + rejected
+    }
+    let consequence = scores.servers.isEmpty ? "no name can be looked up" : "the servers known before stay in use"
+    notify(.error, .noServers, nil, "\(problem); \(consequence); set dns_resolver.servers or mend the file")
+    return scores.servers
+  }
+}
+
+extension WatchedDomain.FamilyResult {
+  fileprivate var isFailure: Bool {
+    if case .failed = finding { true } else { false }
+  }
+}
