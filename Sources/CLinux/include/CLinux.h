@@ -1,0 +1,178 @@
+#pragma once
+
+/// What Swift's Glibc module does not export, and system calls that report failure as a negative errno instead of through
+/// a thread-local: the caller gets one number to switch over. Nothing else belongs here.
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+// Declared here and not by _GNU_SOURCE: under that, the system headers would differ from those of Swift's Glibc module.
+int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
+int pthread_setname_np(pthread_t thread, const char *name);
+
+/// Nanoseconds of CLOCK_MONOTONIC. Served from the vDSO: no system call.
+static inline int64_t leba_monotonic_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+// MARK: epoll. `struct epoll_event` is packed on x86-64, so Swift never lays it out: it indexes raw memory through these.
+
+static const uint32_t LEBA_EPOLL_IN = EPOLLIN;
+static const uint32_t LEBA_EPOLL_OUT = EPOLLOUT;
+static const uint32_t LEBA_EPOLL_ERR = EPOLLERR;
+static const uint32_t LEBA_EPOLL_HUP = EPOLLHUP;
+static const uint32_t LEBA_EPOLL_RDHUP = EPOLLRDHUP;
+static const uint32_t LEBA_EPOLL_EDGE = EPOLLET;
+
+static inline int leba_epoll_create(void) {
+  int fd = epoll_create1(EPOLL_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+static inline int leba_epoll_add(int epoll, int fd, uint32_t events, uint64_t data) {
+  struct epoll_event event = {.events = events, .data = {.u64 = data}};
+  return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static inline size_t leba_epoll_event_size(void) { return sizeof(struct epoll_event); }
+
+static inline int leba_epoll_wait(int epoll, void *events, int capacity, int timeout_ms) {
+  int count = epoll_wait(epoll, (struct epoll_event *)events, capacity, timeout_ms);
+  return count < 0 ? -errno : count;
+}
+
+static inline uint32_t leba_epoll_events(const void *events, int index) { return ((const struct epoll_event *)events)[index].events; }
+static inline uint64_t leba_epoll_data(const void *events, int index) { return ((const struct epoll_event *)events)[index].data.u64; }
+
+static inline int leba_eventfd(void) {
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
+}
+
+static inline void leba_eventfd_signal(int fd) {
+  uint64_t one = 1;
+  // The only failure is a counter at its ceiling, and then the reader is awake already.
+  ssize_t ignored = write(fd, &one, sizeof one);
+  (void)ignored;
+}
+
+static inline void leba_eventfd_clear(int fd) {
+  uint64_t count;
+  ssize_t ignored = read(fd, &count, sizeof count);
+  (void)ignored;
+}
+
+// MARK: Sockets
+
+static inline int leba_stream_socket(int family) {
+  int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  return fd < 0 ? -errno : fd;
+}
+
+static inline int leba_accept(int listener) {
+  int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+static inline int leba_connect(int fd, const void *address, uint32_t length) {
+  return connect(fd, (const struct sockaddr *)address, length) < 0 ? -errno : 0;
+}
+
+static inline ssize_t leba_receive(int fd, void *bytes, size_t count) {
+  ssize_t n = recv(fd, bytes, count, MSG_DONTWAIT);
+  return n < 0 ? -errno : n;
+}
+
+/// Positive when a byte waits, 0 at the end of the stream.
+static inline ssize_t leba_peek(int fd) {
+  char byte;
+  ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n < 0 ? -errno : n;
+}
+
+static inline ssize_t leba_send(int fd, const void *bytes, size_t count) {
+  ssize_t n = send(fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
+  return n < 0 ? -errno : n;
+}
+
+/// Takes and clears the pending error of a socket: how a non-blocking connect ended.
+static inline int leba_socket_error(int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? errno : error;
+}
+
+/// Closes so that a TCP peer sees a reset. A unix socket knows no reset and is merely closed.
+static inline void leba_close_with_reset(int fd) {
+  struct linger now = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  close(fd);
+}
+
+static inline int leba_set_option(int fd, int level, int name, int value) {
+  return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+/// On a listening TCP socket too: accepted sockets inherit all of it, which saves the calls per connection.
+static inline void leba_tune_tcp(int fd, int idle_s, int interval_s, int probes) {
+  leba_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  leba_set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  leba_set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+  leba_set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
+  leba_set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
+}
+
+// MARK: Memory, limits, threads
+
+/// Address space whose pages cost nothing until they are touched, and read as zero then. NULL on failure.
+static inline void *leba_reserve(size_t bytes) {
+  void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return base == MAP_FAILED ? NULL : base;
+}
+
+static inline void leba_unreserve(void *base, size_t bytes) { munmap(base, bytes); }
+
+/// Gives pages back to the kernel; they read as zero when touched again.
+static inline void leba_forget_pages(void *base, size_t bytes) { madvise(base, bytes, MADV_DONTNEED); }
+
+/// Raises the soft limit of open descriptors to the hard one and returns what is in force.
+static inline int64_t leba_raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1024;
+  if (limit.rlim_cur < limit.rlim_max) {
+    struct rlimit raised = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit.rlim_cur = limit.rlim_max;
+  }
+  return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
+}
+
+/// A thread without signals: handlers belong to the rest of the process. 0 or an errno.
+static inline int leba_start_thread(pthread_t *thread, void *(*body)(void *), void *argument) {
+  sigset_t all, before;
+  sigfillset(&all);
+  // A trap must still reach its handler, or a crash leaves no trace.
+  static const int traps[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT, SIGPROF};
+  for (size_t i = 0; i < sizeof traps / sizeof *traps; i++) sigdelset(&all, traps[i]);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(thread, NULL, body, argument);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return error;
+}
+
+static inline void leba_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

@@ -1,0 +1,81 @@
+/// What the epoll engine knows of one socket: what its owner asked for, and what events have said since.
+struct EpollSocket: BitwiseCopyable {
+  struct Operations: OptionSet, BitwiseCopyable {
+    let rawValue: UInt8
+    static let connect = Operations(rawValue: 1)
+    static let send = Operations(rawValue: 2)
+    static let receive = Operations(rawValue: 4)
+    static let peek = Operations(rawValue: 8)
+  }
+
+  /// `readable` and `writable` mean that trying is worth a system call. The others are lasting facts and news of them.
+  struct Readiness: OptionSet, BitwiseCopyable {
+    let rawValue: UInt8
+    static let readable = Readiness(rawValue: 1)
+    static let writable = Readiness(rawValue: 2)
+    /// The peer sent its last byte; unread bytes may wait before the end.
+    static let peerEnded = Readiness(rawValue: 4)
+    /// The socket has an error pending or had one.
+    static let broken = Readiness(rawValue: 8)
+    static let endUnreported = Readiness(rawValue: 16)
+    static let breakUnreported = Readiness(rawValue: 32)
+  }
+
+  var descriptor: Int32
+  var generation: UInt32
+  var sendBytes: UnsafeRawPointer?
+  var sendCount: UInt32
+  var connectError: Int32
+  var next: UInt32
+  var nextUrgent: UInt32
+  var isOpen: Bool
+  /// In the ready queue or among the starved.
+  var isQueued: Bool
+  var isUrgent: Bool
+  var asked: Operations
+  var readiness: Readiness
+
+  /// Whether a turn would complete something, as far as is known.
+  var turnIsDue: Bool {
+    if asked.contains(.send) && readiness.contains(.writable) { return true }
+    if !asked.isDisjoint(with: [.receive, .peek]) { return readiness.contains(.readable) }
+    if asked.contains(.connect) { return connectError != 0 || readiness.contains(.writable) }
+    return !readiness.isDisjoint(with: [.endUnreported, .breakUnreported])
+  }
+}
+
+/// First in, first out, threaded through the sockets themselves: no memory of its own and nothing to bound.
+struct SocketQueue: BitwiseCopyable {
+  enum Link { case turn, urgent }
+
+  let link: Link
+  private var head: UInt32 = 0
+  private var tail: UInt32 = 0
+  private(set) var count = 0
+
+  init(link: Link) { self.link = link }
+
+  mutating func append(_ slot: UInt32, in sockets: UnsafeMutablePointer<EpollSocket>) {
+    if count == 0 {
+      head = slot
+    } else {
+      switch link {
+      case .turn: sockets[Int(tail)].next = slot
+      case .urgent: sockets[Int(tail)].nextUrgent = slot
+      }
+    }
+    tail = slot
+    count += 1
+  }
+
+  mutating func pop(from sockets: UnsafeMutablePointer<EpollSocket>) -> UInt32? {
+    guard count > 0 else { return nil }
+    let slot = head
+    switch link {
+    case .turn: head = sockets[Int(slot)].next
+    case .urgent: head = sockets[Int(slot)].nextUrgent
+    }
+    count -= 1
+    return slot
+  }
+}

@@ -1,0 +1,79 @@
+import Model
+
+/// One deadline per id, earliest first. An indexed binary heap: setting, moving and removing are logarithmic in the number of
+/// deadlines that are set, and a session that merely relays has none.
+///
+/// Rejected: a FIFO per timeout class. Per-request timers would want it, and a lazily moved deadline serves them here too; but hold
+/// and drain timeouts differ by group, and change, and then a FIFO is out of order.
+struct DeadlineHeap {
+  private struct Entry: BitwiseCopyable {
+    var due: Instant
+    var id: UInt32
+  }
+
+  private var entries: [Entry] = []
+  /// By id: where its entry is, plus one; zero for none. As long as the largest id seen.
+  private var places: [UInt32] = []
+
+  var earliest: Instant? { entries.first?.due }
+  var count: Int { entries.count }
+
+  mutating func set(_ id: UInt32, at due: Instant) {
+    while places.count <= Int(id) { places.append(0) }
+    let entry = Entry(due: due, id: id)
+    let place = Int(places[Int(id)]) - 1
+    if place < 0 {
+      entries.append(entry)
+      rise(entry, from: entries.count - 1)
+    } else if due < entries[place].due {
+      rise(entry, from: place)
+    } else {
+      sink(entry, from: place)
+    }
+  }
+
+  mutating func remove(_ id: UInt32) {
+    guard Int(id) < places.count, places[Int(id)] > 0 else { return }
+    let place = Int(places[Int(id)]) - 1
+    places[Int(id)] = 0
+    let moved = entries.removeLast()
+    guard place < entries.count else { return }
+    if place > 0, moved.due < entries[(place - 1) / 2].due { rise(moved, from: place) } else { sink(moved, from: place) }
+  }
+
+  /// Takes out the earliest deadline that has passed.
+  mutating func popExpired(at now: Instant) -> UInt32? {
+    guard let first = entries.first, first.due <= now else { return nil }
+    remove(first.id)
+    return first.id
+  }
+
+  private mutating func rise(_ entry: Entry, from start: Int) {
+    var place = start
+    while place > 0 {
+      let parent = (place - 1) / 2
+      if entries[parent].due <= entry.due { break }
+      put(entries[parent], at: place)
+      place = parent
+    }
+    put(entry, at: place)
+  }
+
+  private mutating func sink(_ entry: Entry, from start: Int) {
+    var place = start
+    while true {
+      var child = 2 * place + 1
+      if child >= entries.count { break }
+      if child + 1 < entries.count, entries[child + 1].due < entries[child].due { child += 1 }
+      if entry.due <= entries[child].due { break }
+      put(entries[child], at: place)
+      place = child
+    }
+    put(entry, at: place)
+  }
+
+  private mutating func put(_ entry: Entry, at place: Int) {
+    entries[place] = entry
+    places[Int(entry.id)] = UInt32(place + 1)
+  }
+}

@@ -1,0 +1,124 @@
+import Glibc
+import Model
+
+/// Listeners, and what happens to a connection until it wants a backend.
+extension Worker where E: ~Copyable {
+  mutating func addListener(_ specification: ListenerSpecification, _ descriptor: Int32) -> EngineError? {
+    let group = groupNumber(for: specification.group)
+    let number = slotToReuse(for: specification, group: group) ?? newListener(specification, group: group)
+    let slot = listeners[number]
+    slot.pointee.clientSpeaksFirst = specification.clientSpeaksFirst
+    slot.pointee.generation &+= 1
+    slot.pointee.isOpen = true
+    do {
+      try engine.listen(descriptor, as: listenerToken(number))
+    } catch {
+      engine.closeListener(listenerToken(number))
+      slot.pointee.isOpen = false
+      return error
+    }
+    if sessions.isFull { engine.pauseAccepting(listenerToken(number)) }
+    return nil
+  }
+
+  /// A listener that is opened again goes on counting. Not if it now leads elsewhere: sessions follow their listener's route.
+  private func slotToReuse(for specification: ListenerSpecification, group: Int32) -> Int32? {
+    guard let number = listenerNumbers[specification.name] else { return nil }
+    let slot = listeners[number]
+    return !slot.pointee.isOpen && slot.pointee.group == group && slot.pointee.role == specification.role ? number : nil
+  }
+
+  /// Closed listeners without sessions are forgotten here, so that names which come and go do not add up.
+  private mutating func newListener(_ specification: ListenerSpecification, group: Int32) -> Int32 {
+    for number in listeners.numbers where !listeners[number].pointee.isOpen && listeners[number].pointee.active == 0 {
+      let name = listeners[number].pointee.name
+      if listenerNumbers[name] == number { listenerNumbers[name] = nil }
+      listeners.remove(number)
+    }
+    let route = groups[group].pointee.routes[specification.role.ordinal]
+    let slot = ListenerSlot(
+      name: specification.name, group: group, role: specification.role, route: route,
+      clientSpeaksFirst: specification.clientSpeaksFirst)
+    let number = listeners.insert(slot)
+    listenerNumbers[specification.name] = number
+    return number
+  }
+
+  mutating func removeListener(_ name: ListenerName, _ reply: Reply<Void>) {
+    guard let number = listenerNumbers[name], listeners[number].pointee.isOpen else { return reply.fulfil(()) }
+    listeners[number].pointee.closing.append(reply)
+    closeListener(number)
+  }
+
+  /// Takes what waits in the backlog if there is room for it; a listener that is not accepting is closed as it stands.
+  mutating func closeListener(_ number: Int32) {
+    guard listeners[number].pointee.isOpen else { return }
+    if sessions.isFull {
+      engine.closeListener(listenerToken(number))
+      listenerClosed(number)
+    } else {
+      engine.finishAccepting(listenerToken(number))
+    }
+  }
+
+  mutating func listenerClosed(_ number: Int32) {
+    let slot = listeners[number]
+    slot.pointee.isOpen = false
+    for reply in slot.pointee.closing { reply.fulfil(()) }
+    slot.pointee.closing = []
+  }
+
+  var hasOpenListener: Bool { listeners.numbers.contains { listeners[$0].pointee.isOpen } }
+
+  mutating func accepted(_ token: Token, _ descriptor: Int32) {
+    guard let index = sessions.take() else {
+      // Only while a listener empties its backlog: otherwise accepting pauses before the slab is full.
+      Glibc.close(descriptor)
+      return
+    }
+    let number = token.listenerNumber
+    let session = sessions[index]
+    let listener = listeners[number]
+    session.pointee.listener = number
+    session.pointee.phase = .waitingForFirstByte
+    session.pointee.lastActivity = now
+    listener.pointee.accepted += 1
+    listener.pointee.active += 1
+    if sessions.isFull { pauseAcceptingEverywhere() }
+    session.pointee.clientIsOpen = engine.adopt(descriptor, as: self.token(index, .client))
+    guard session.pointee.clientIsOpen else { return forget(index, .limit) }
+    if listener.pointee.clientSpeaksFirst {
+      engine.peek(self.token(index, .client))
+      if let drain { deadlines.set(index, at: min(now + Departure.drainQuiet, drain.endsAt)) }
+    } else {
+      wantBackend(index)
+    }
+  }
+
+  /// The first bytes are in the kernel's buffer and stay there until a backend is connected: a retry costs nothing, a held client no memory.
+  mutating func clientSpoke(_ token: Token) {
+    guard let (index, _) = owner(of: token) else { return }
+    switch sessions[index].pointee.phase {
+    case .waitingForFirstByte:
+      deadlines.remove(index)
+      wantBackend(index)
+    case .free, .connecting, .held, .relaying, .closing: break
+    }
+  }
+
+  // MARK: The connection limit
+
+  private mutating func pauseAcceptingEverywhere() {
+    acceptPauses += 1
+    for number in listeners.numbers where listeners[number].pointee.isOpen { engine.pauseAccepting(listenerToken(number)) }
+  }
+
+  mutating func resumeAcceptingEverywhere() {
+    guard !sessions.isFull else { return }
+    for number in listeners.numbers where listeners[number].pointee.isOpen { engine.resumeAccepting(listenerToken(number)) }
+  }
+
+  func listenerToken(_ number: Int32) -> Token {
+    Token(listener: number, generation: listeners[number].pointee.generation)
+  }
+}

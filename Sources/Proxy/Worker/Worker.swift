@@ -1,0 +1,184 @@
+import Glibc
+import Model
+
+/// The bounds one worker keeps to.
+struct WorkerSettings: Sendable {
+  var sessionLimit: Int
+  var bufferLimit: Int
+  var heldLimit: Int
+  var connectTimeout: Duration
+  var demotedDeadline: Duration
+}
+
+/// One thread of the data path: an engine, a slab of sessions, and the routing table they follow. Everything in it is owned by
+/// its thread; the world reaches it through the mailbox.
+///
+/// A pass: wait, give every ready socket a turn, execute commands, run what is due. Commands and deadlines come after the sockets, so
+/// that bytes which had arrived when a backend was declared dead are on their way before its sessions end.
+struct Worker<E: Engine & ~Copyable>: ~Copyable {
+  /// Deadlines run per pass at most: a thousand sessions to end must not hold up the others' bytes.
+  private static var deadlinesPerPass: Int { 256 }
+  /// How long accepting rests when the kernel is out of descriptors or memory.
+  private static var acceptRest: Duration { .milliseconds(100) }
+
+  let settings: WorkerSettings
+  let mailbox: Mailbox
+  let onSignal: @Sendable (DataPathSignal) -> Void
+
+  var engine: E
+  var now: Instant
+  var sessions: SessionSlab
+  var deadlines = DeadlineHeap()
+  var paceDeadlines = DeadlineHeap()
+  var listeners = SlotTable<ListenerSlot>()
+  var backends = SlotTable<BackendSlot>()
+  var groups = SlotTable<GroupSlot>()
+  var routes = SlotTable<Route>()
+  var listenerNumbers: [ListenerName: Int32] = [:]
+  var groupNumbers: [GroupName: Int32] = [:]
+  var heldCount = 0
+  var acceptPauses: UInt64 = 0
+  var drain: ProcessDrain?
+  private var acceptResumesAt: Instant?
+  private var isStopping = false
+
+  struct ProcessDrain {
+    let endsAt: Instant
+    /// One for each time a drain was asked for.
+    let whenDrained: [@Sendable () -> Void]
+  }
+
+  init(
+    settings: WorkerSettings, mailbox: Mailbox, now: Instant, onSignal: @escaping @Sendable (DataPathSignal) -> Void
+  ) throws(EngineError) {
+    let sessions = try SessionSlab(capacity: settings.sessionLimit)
+    let engine = try E(sockets: settings.sessionLimit * 2, buffers: settings.bufferLimit, wake: mailbox.wake)
+    self.settings = settings
+    self.mailbox = mailbox
+    self.onSignal = onSignal
+    self.now = now
+    self.sessions = sessions
+    self.engine = engine
+  }
+
+  /// Runs until told to stop; returns the last counts.
+  mutating func run() -> WorkerStatistics {
+    while !isStopping {
+      let (time, woken) = engine.wait(until: nextDeadline, since: now)
+      now = time
+      while let completion = engine.next() { handle(completion) }
+      if woken { executeCommands() }
+      runDeadlines()
+      reportDrainedIfDone()
+    }
+    return endEverything()
+  }
+
+  private mutating func handle(_ completion: Completion) {
+    switch completion {
+    case .received(let token, let buffer, let count): received(token, buffer, count)
+    case .sent(let token, let count): sent(token, count)
+    case .ended(let token): ended(token)
+    case .receiveFailed(let token, _): broke(token, sending: false)
+    case .sendFailed(let token, _): broke(token, sending: true)
+    case .hungUp(let token, let broken): hungUp(token, broken: broken)
+    case .bytesWaiting(let token): clientSpoke(token)
+    case .connected(let token): connected(token)
+    case .connectFailed(let token, let error): connectFailed(token, error)
+    case .accepted(let token, let descriptor): accepted(token, descriptor)
+    case .acceptFailed: acceptFailed()
+    case .acceptingEnded(let token): listenerClosed(token.listenerNumber)
+    }
+  }
+
+  // MARK: Deadlines
+
+  private var nextDeadline: Instant? {
+    sooner(deadlines.earliest, sooner(paceDeadlines.earliest, acceptResumesAt))
+  }
+
+  private mutating func runDeadlines() {
+    var left = Self.deadlinesPerPass
+    while left > 0, let index = deadlines.popExpired(at: now) {
+      deadlinePassed(index)
+      left -= 1
+    }
+    while left > 0, let number = paceDeadlines.popExpired(at: now) {
+      admitHeld(RouteNumber(bitPattern: number))
+      left -= 1
+    }
+    if let resume = acceptResumesAt, resume <= now {
+      acceptResumesAt = nil
+      resumeAcceptingEverywhere()
+    }
+  }
+
+  private mutating func deadlinePassed(_ index: SessionIndex) {
+    switch sessions[index].pointee.phase {
+    case .connecting: attemptFailed(index, .connectTimedOut)
+    case .held: closeCleanly(index, waitingOutcome(index))
+    case .relaying, .waitingForFirstByte: reconsider(index)
+    case .closing: finish(index, reset: false)
+    case .free: break
+    }
+  }
+
+  // MARK: Commands
+
+  private mutating func executeCommands() {
+    for command in mailbox.takeAll() {
+      switch command {
+      case .swap(let table): swap(to: table)
+      case .addListener(let specification, let descriptor, let reply): reply.fulfil(addListener(specification, descriptor))
+      case .removeListener(let name, let reply): removeListener(name, reply)
+      case .reportStatistics(let reply): reply.fulfil(statistics())
+      case .drain(let endsAt, let whenDrained): beginDrain(ProcessDrain(endsAt: endsAt, whenDrained: [whenDrained]))
+      case .stop: isStopping = true
+      }
+    }
+  }
+
+  private mutating func acceptFailed() {
+    acceptPauses += 1
+    acceptResumesAt = now + Self.acceptRest
+  }
+
+  private mutating func reportDrainedIfDone() {
+    guard let drain, sessions.count == 0, !hasOpenListener else { return }
+    self.drain = nil
+    for callback in drain.whenDrained { callback() }
+  }
+
+  private func sooner(_ a: Instant?, _ b: Instant?) -> Instant? {
+    guard let a, let b else { return a ?? b }
+    return min(a, b)
+  }
+
+  // MARK: Tokens
+
+  func token(_ index: SessionIndex, _ side: Side) -> Token {
+    let session = sessions[index]
+    return Token(
+      slot: index << 1 | side.rawValue,
+      generation: side == .client ? session.pointee.clientGeneration : session.pointee.upstreamGeneration)
+  }
+
+  /// The session and side that a completion is about; nil when they are gone.
+  func owner(of token: Token) -> (index: SessionIndex, side: Side)? {
+    let index = token.slot >> 1
+    let side: Side = token.slot & 1 == 0 ? .client : .upstream
+    let session = sessions[index]
+    guard session.pointee.phase != .free, side == .client || session.pointee.hasUpstream, self.token(index, side) == token else {
+      return nil
+    }
+    return (index, side)
+  }
+
+  func listener(of index: SessionIndex) -> UnsafeMutablePointer<ListenerSlot> { listeners[sessions[index].pointee.listener] }
+
+  func signal(_ kind: DataPathSignal.Kind, _ backend: Int32) {
+    let slot = backends[backend]
+    guard slot.pointee.maySignal(kind, now: now) else { return }
+    onSignal(DataPathSignal(member: slot.pointee.member, kind: kind))
+  }
+}

@@ -1,0 +1,256 @@
+import Model
+import Testing
+
+@testable import Proxy
+
+@Suite struct BalancerTests {
+  private func sequence(_ weights: [Int], _ count: Int) -> [Int32] {
+    var balancer = Balancer()
+    _ = balancer.replace(weights.enumerated().map { (Int32($0.offset), $0.element) }, balance: .roundRobin)
+    return (0..<count).compactMap { _ in balancer.pick(excluding: TriedBackends(), sessions: { _ in 0 }) }
+  }
+
+  @Test func roundRobinIsSmooth() {
+    #expect(sequence([1, 1, 1], 7) == [0, 1, 2, 0, 1, 2, 0])
+    #expect(sequence([5, 1, 1], 7) == [0, 0, 1, 0, 2, 0, 0])
+    #expect(sequence([2, 0, 1], 6) == [0, 2, 0, 0, 2, 0])
+    #expect(sequence([0, 0], 4) == [0, 1, 0, 1], "weights that are all zero say nothing")
+    #expect(sequence([], 1) == [])
+    #expect(sequence([.max, .max], 4) == [0, 1, 0, 1])
+    #expect(sequence([-5, 1], 2) == [1, 1])
+  }
+
+  @Test func triedBackendsAreSkipped() {
+    var balancer = Balancer()
+    _ = balancer.replace([(7, 1), (8, 1)], balance: .roundRobin)
+    var tried = TriedBackends()
+    func pick() -> Int32? { balancer.pick(excluding: tried, sessions: { _ in 0 }) }
+    tried.insert(7)
+    #expect(pick() == 8)
+    tried.insert(8)
+    #expect(pick() == nil)
+  }
+
+  @Test func creditsSurviveANewTable() {
+    var balancer = Balancer()
+    func pick() -> Int32? { balancer.pick(excluding: TriedBackends(), sessions: { _ in 0 }) }
+    func appears(_ backends: Int32...) -> Bool { balancer.replace(backends.map { ($0, 1) }, balance: .roundRobin) }
+    #expect(appears(0, 1))
+    #expect(pick() == 0)
+    #expect(appears(0, 1, 2))
+    #expect(pick() == 1)
+    #expect(!appears(0, 1), "one left, none appeared")
+    #expect(!appears(0, 1))
+  }
+
+  @Test func leastConnectionsCountsByWeightAndRotatesTies() {
+    var balancer = Balancer()
+    _ = balancer.replace([(0, 1), (1, 2), (2, 1)], balance: .leastConnections)
+    var load: [Int32: Int] = [0: 4, 1: 8, 2: 5]
+    func pick() -> Int32? { balancer.pick(excluding: TriedBackends(), sessions: { load[$0] ?? 0 }) }
+    #expect(pick() == 1, "9 by 2 is less than 5 by 1")
+    load = [0: 1, 1: 9, 2: 1]
+    #expect([pick(), pick(), pick(), pick()] == [2, 0, 2, 0])
+  }
+}
+
+@Suite struct HoldPacingTests {
+  private let start = Instant(nanoseconds: 1_000_000_000)
+
+  /// When each batch goes and how large it is, for so many waiters.
+  private func batches(_ waiting: Int) -> [(Duration, Int)] {
+    var pacing = HoldPacing()
+    pacing.candidateAppeared(now: start)
+    var (left, result): (Int, [(Duration, Int)]) = (waiting, [])
+    while left > 0, let at = pacing.nextBatchAt {
+      let batch = pacing.takeBatch(now: at)
+      result.append((at - start, min(batch, left)))
+      left -= batch
+    }
+    return result
+  }
+
+  @Test func aFewGoAtOnceAndManyAtAGrowingPace() {
+    #expect(batches(16).map(\.1) == [16])
+    #expect(batches(16).map(\.0) == [.zero])
+    #expect(batches(1000).map(\.1) == [16, 32, 64, 128, 256, 504])
+    #expect(batches(1000).map(\.0) == (0..<6).map { .milliseconds(10 * $0) })
+  }
+
+  @Test func failuresPauseLongerAndLongerAndASuccessEndsThat() {
+    var pacing = HoldPacing()
+    var now = start
+    var pauses: [Duration] = []
+    for _ in 0..<5 {
+      pacing.mustWait(allFailed: true, now: now)
+      // Its companions of the same batch say nothing new.
+      pacing.mustWait(allFailed: true, now: now + .milliseconds(1))
+      guard let next = pacing.nextBatchAt else { break }
+      pauses.append(next - now)
+      now = next
+      #expect(pacing.takeBatch(now: now) == HoldPacing.firstBatch)
+    }
+    #expect(pauses == [50, 100, 200, 250, 250].map { .milliseconds($0) })
+    pacing.mustWait(allFailed: true, now: now)
+    pacing.connectSucceeded(now: now)
+    #expect(pacing.nextBatchAt == now + HoldPacing.step)
+    #expect(pacing.takeBatch(now: now) == 16)
+    #expect(pacing.takeBatch(now: now) == 32)
+  }
+
+  @Test func thoseBehindOthersAreServedSoon() {
+    var pacing = HoldPacing()
+    pacing.mustWait(allFailed: false, now: start)
+    #expect(pacing.nextBatchAt == start + HoldPacing.step)
+    pacing.rest()
+    #expect(pacing.nextBatchAt == nil)
+  }
+}
+
+@Suite struct SignalTests {
+  @Test func aSignalOfAKindIsSentOncePerInterval() {
+    let start = Instant(nanoseconds: 5)
+    let member = MemberKey(group: "app", backend: "a")
+    let route = MemberRoute(backend: "a", address: .unix(path: "/x"), weight: 1, standing: Standings(all: .serve))
+    var slot = BackendSlot(member: member, route: route, drainTimeout: .zero, now: start)
+    func sends(_ kind: DataPathSignal.Kind, after delay: Duration) -> Bool { slot.maySignal(kind, now: start + delay) }
+    for kind in DataPathSignal.Kind.allCases {
+      #expect(sends(kind, after: .zero))
+      #expect(!sends(kind, after: .milliseconds(9)))
+    }
+    for kind in DataPathSignal.Kind.allCases { #expect(sends(kind, after: .milliseconds(10))) }
+  }
+}
+
+@Suite struct FlowTests {
+  @Test func bytesGoOutBeforeMoreComeIn() {
+    var flow = Flow()
+    let buffer = Buffer(number: 7)
+    #expect(flow.start() == .receive)
+    #expect(flow.received(buffer, count: 100) == .send)
+    #expect(flow.pending?.offset == 0)
+    var (step, recycled) = flow.sent(60)
+    #expect(step == .send && recycled == nil)
+    #expect(flow.pending?.offset == 60 && flow.pending?.count == 40)
+    (step, recycled) = flow.sent(40)
+    #expect(step == .receive && recycled == buffer)
+    #expect(flow.pending == nil)
+    #expect(flow.sourceEnded() == .passEndOn)
+    #expect(flow.state == .ended)
+    #expect(flow.drop() == nil)
+  }
+
+  @Test func whatIsPendingCanBeDropped() {
+    var flow = Flow()
+    _ = flow.start()
+    _ = flow.received(Buffer(number: 3), count: 5)
+    #expect(flow.drop() == Buffer(number: 3))
+    #expect(flow.drop() == nil, "not twice")
+  }
+
+  @Test func anEngineThatSaysItSentTooMuchIsNotBelieved() {
+    var flow = Flow()
+    _ = flow.start()
+    _ = flow.received(Buffer(number: 3), count: 5)
+    let (step, recycled) = flow.sent(9)
+    #expect(step == .receive && recycled == Buffer(number: 3))
+  }
+}
+
+@Suite struct ContainerTests {
+  @Test func deadlinesExpireInOrderWhateverHappensToThem() {
+    var generator = Noise(seed: 42)
+    var heap = DeadlineHeap()
+    var truth: [UInt32: Int64] = [:]
+    for step in 0..<20_000 {
+      let id = UInt32.random(in: 0..<300, using: &generator)
+      switch Int.random(in: 0..<4, using: &generator) {
+      case 0, 1:
+        let due = Int64(step) + Int64.random(in: 0..<500, using: &generator)
+        heap.set(id, at: Instant(nanoseconds: due))
+        truth[id] = due
+      case 2:
+        heap.remove(id)
+        truth[id] = nil
+      default:
+        let now = Int64(step)
+        while let expired = heap.popExpired(at: Instant(nanoseconds: now)) {
+          let due = truth.removeValue(forKey: expired)
+          #expect(due != nil && due! <= now)
+        }
+        #expect(truth.values.allSatisfy { $0 > now })
+      }
+      #expect(heap.count == truth.count)
+      #expect(heap.earliest?.nanoseconds == truth.values.min())
+    }
+  }
+
+  @Test func listsOfSessionsKeepTheirOrder() throws {
+    var generator = Noise(seed: 7)
+    var slab = try SessionSlab(capacity: 64)
+    var list = SessionList(.hold)
+    var other = SessionList(.backend)
+    var truth: [SessionIndex] = []
+    for _ in 0..<5000 {
+      if truth.count < 40, Bool.random(using: &generator), let index = slab.take() {
+        slab[index].pointee.phase = .held
+        let place = Int.random(in: 0...truth.count, using: &generator)
+        list.insert(index, after: place == 0 ? Links.none : truth[place - 1], in: slab)
+        other.append(index, in: slab)
+        truth.insert(index, at: place)
+      } else if let index = truth.randomElement(using: &generator) {
+        list.remove(index, in: slab)
+        other.remove(index, in: slab)
+        slab.give(index)
+        truth.removeAll { $0 == index }
+      }
+      var walked: [SessionIndex] = []
+      var index = list.first
+      while index != Links.none {
+        walked.append(index)
+        index = list.next(after: index, in: slab)
+      }
+      #expect(walked == truth)
+      #expect(list.count == truth.count && other.count == truth.count && slab.count == truth.count)
+      #expect(list.last == truth.last ?? Links.none)
+    }
+  }
+
+  @Test func aReusedSlotHasANewGeneration() throws {
+    var slab = try SessionSlab(capacity: 1)
+    let first = slab.take() ?? Links.none
+    slab[first].pointee.phase = .held
+    let generation = slab[first].pointee.clientGeneration
+    let none = slab.take()
+    #expect(none == nil)
+    slab.give(first)
+    let second = slab.take() ?? Links.none
+    #expect(second == first)
+    #expect(slab[second].pointee.clientGeneration != generation)
+    #expect(slab[second].pointee.phase == .free, "nothing of the earlier session is left")
+  }
+
+  @Test func buffersAreBoundedAndReused() throws {
+    var pool = try BufferPool(capacity: 100)
+    var taken: [Buffer] = []
+    while let buffer = pool.take() {
+      pool.bytes(of: buffer).storeBytes(of: UInt8(taken.count), as: UInt8.self)
+      taken.append(buffer)
+    }
+    #expect(taken.count == 100)
+    #expect(Set(taken.map(\.number)).count == 100)
+    for buffer in taken { pool.give(buffer) }
+    let hot = pool.take()
+    #expect(hot == taken.last, "the hot one first")
+    pool.give(taken[99])
+    let wasBloated = pool.isBloated
+    #expect(wasBloated)
+    pool.trim()
+    // The first trim learns what is needed: all of it was.
+    pool.trim()
+    let isBloated = pool.isBloated
+    #expect(!isBloated)
+    #expect(pool.bytes(of: taken[0]).load(as: UInt8.self) == 0, "its page was given back")
+    #expect(pool.bytes(of: taken[99]).load(as: UInt8.self) == 99, "the hot ones keep theirs")
+  }
+}
