@@ -1,0 +1,31 @@
+import Model
+
+extension Format<ResolverSettings> {
+  static var resolver: Self {
+    .mapping(.other) { map in
+      var settings = ResolverSettings()
+      if let servers = map.value("servers", .list(of: .nameServer)) {
+        settings.servers = servers.value.map(\.value)
+        if map.listIsEmpty("servers") {
+          map.reader.error("'servers' is empty", "name a server, or remove the key to use /etc/resolv.conf", at: servers.position)
+        }
+      }
+      let lifetime = Format<Duration>.duration(.milliseconds(100) ... .days(7))
+      if let timeout = map.value("timeout", .duration(.milliseconds(10) ... .minutes(1))) { settings.timeout = timeout.value }
+      if let attempts = map.value("retry_attempts", .integer(0...10)) { settings.retryAttempts = attempts.value }
+      if let negative = map.value("negative_ttl", lifetime) { settings.negativeTTL = negative.value }
+      if let hold = map.value("hold_removed", .duration(.zero ... .days(1))) { settings.holdRemoved = hold.value }
+      if let ranges = map.value("allowed_cidrs", .list(of: .addressRange)) { settings.allowedRanges = ranges.value.map(\.value) }
+      let minimum = map.value("minimum_ttl", lifetime)
+      let maximum = map.value("maximum_ttl", lifetime)
+      settings.minimumTTL = minimum?.value ?? settings.minimumTTL
+      settings.maximumTTL = maximum?.value ?? settings.maximumTTL
+      if settings.minimumTTL > settings.maximumTTL, let place = minimum?.position ?? maximum?.position {
+        map.reader.error(
+          "minimum_ttl (\(settings.minimumTTL.text)) is greater than maximum_ttl (\(settings.maximumTTL.text))",
+          "make it at most \(settings.maximumTTL.text), or raise maximum_ttl", at: place)
+      }
+      return settings
+    }
+  }
+}

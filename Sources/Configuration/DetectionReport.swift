@@ -1,0 +1,78 @@
+import Model
+
+extension Configuration {
+  /// For people: how fast each group notices a death and moves on, and how old an answer of DNS can get.
+  package func detectionReport() -> [String] {
+    var lines = groups.flatMap(report)
+    guard !domains.isEmpty else { return lines }
+    if !lines.isEmpty { lines.append("") }
+    lines.append("DNS (removed addresses are kept for \(resolver.holdRemoved.text))")
+    let width = domains.map(\.domain.rawValue.count).max() ?? 0
+    return lines + domains.map { "  " + padded($0.domain.rawValue, to: width) + "  " + refresh(of: $0) }
+  }
+
+  private func report(on group: GroupSpecification) -> [String] {
+    let sockets = listeners.filter { $0.group == group.name }.map { "\($0.address) (\($0.role.rawValue))" }
+    let listening = sockets.isEmpty ? "no listener" : "on " + sockets.joined(separator: ", ")
+    var checks: [HealthCheck] = []
+    for check in group.members.map(\.check) where !checks.contains(check) { checks.append(check) }
+
+    var rows: [(label: String, text: String)] = checks.map { ("check", describe($0)) }
+    let detection = checks.map(\.worstCaseDetection).max() ?? .zero
+    rows.append(("detection", "within \(detection.text) of a silent death; a refused or broken connection counts at once"))
+    rows.append(("switch-over", switchOver(of: group, detection: detection)))
+    if group.mode == .activePassive {
+      let most = group.minimumInterval == .zero ? "without a limit" : "at most one in \(group.minimumInterval.text)"
+      let back: String =
+        switch group.failback {
+        case .manual: "a recovered primary stays a backup"
+        case .automatic(let after): "the preferred primary returns after \(after.text) of health"
+        }
+      rows.append(("failovers", "\(most); \(back)"))
+    }
+    let hold = group.holdTimeout == .zero ? "fail at once" : "wait up to \(group.holdTimeout.text)"
+    rows.append(("hold", "new connections \(hold) while nobody can serve"))
+    let width = rows.map(\.label.count).max() ?? 0
+    return ["group \(group.name) (\(group.mode.rawValue)), \(listening)"]
+      + rows.map { "  \(padded($0.label, to: width))  \($0.text)" }
+  }
+
+  private func describe(_ check: HealthCheck) -> String {
+    let question: String =
+      switch check.kind {
+      case .tcp: "tcp connect"
+      case .http(let http): "http GET \(http.path)"
+      case .postgres(let postgres): "postgres \(postgres.depth.rawValue)"
+      }
+    return """
+      \(question) every \(check.interval.text), timeout \(check.timeout.text), down after \(check.unhealthyThreshold), \
+      up after \(check.healthyThreshold)
+      """
+  }
+
+  private func switchOver(of group: GroupSpecification, detection: Duration) -> String {
+    let asking = group.members.map(\.check).filter(\.provesRole)
+    switch group.mode {
+    case .normal: return "within \(detection.text): traffic goes to the other members as soon as the death is known"
+    case .activePassive where asking.isEmpty:
+      return "within \(detection.text): the next healthy member takes over as soon as the death is known"
+    case .activePassive:
+      let interval = asking.map(\.interval).max() ?? .zero
+      return "as soon as another member proves that it is writable; each is asked every \(interval.text)"
+    }
+  }
+
+  /// The floor last, as the resolver applies it: it also wins over a `resolution_interval` below it.
+  private func refresh(of domain: DomainSpecification) -> String {
+    let floor = resolver.minimumTTL
+    let cap = max(min(domain.maximumInterval ?? resolver.maximumTTL, resolver.maximumTTL), floor)
+    let lookup = "a lookup takes at most \(domain.lookupTimeout.text)"
+    if let ttl = domain.ttl { return "asked again every \(max(min(ttl, cap), floor).text); \(lookup)" }
+    if floor == cap { return "asked again every \(floor.text); \(lookup)" }
+    return "asked again when its TTL ends, after \(floor.text) to \(cap.text); \(lookup)"
+  }
+}
+
+private func padded(_ text: String, to width: Int) -> String {
+  text + String(repeating: " ", count: max(width - text.count, 0))
+}

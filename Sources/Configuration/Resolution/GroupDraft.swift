@@ -1,0 +1,53 @@
+import Model
+
+/// A group before its members are looked up: what `failover_groups` says of it, and the `dns_backends` that name it.
+struct GroupDraft {
+  let name: GroupName
+  /// Where its name stands.
+  let position: Position
+  var declaration: GroupDeclaration
+  var dns: [Located<DNSBackendDeclaration>] = []
+
+  /// All groups of a file: those of `failover_groups`, then those that only `dns_backends` name, each in the order of the file.
+  static func all(in declarations: Declarations, reader: Reader) -> [GroupDraft] {
+    var drafts: [GroupDraft] = []
+    var indices: [GroupName: Int] = [:]
+    var listed: Set<DomainName> = []
+    for group in declarations.groups.map(\.value) {
+      listed.formUnion(group.backends.map { domain(of: $0.value) })
+      guard let name = group.name else { continue }
+      if let first = indices[name.value] {
+        reader.error(
+          "the group \(quoted(name.value.rawValue)) is already declared (\(drafts[first].position))", "choose another name",
+          at: name.position)
+        continue
+      }
+      indices[name.value] = drafts.count
+      drafts.append(GroupDraft(name: name.value, position: name.position, declaration: group))
+    }
+    for entry in declarations.dnsBackends {
+      let name = entry.value.group?.value ?? entry.value.ownGroup
+      if let index = indices[name] {
+        drafts[index].dns.append(entry)
+        continue
+      }
+      // An endpoint that a group lists belongs to that group, and to one of its own only when it says so.
+      if entry.value.group == nil, listed.contains(DomainName(name.rawValue)) { continue }
+      if entry.value.group == nil, let mark = entry.value.isPrimary, mark.value {
+        reader.warning("'is_primary' has no effect without a group", "add group_name, or remove it", at: mark.position)
+      }
+      indices[name] = drafts.count
+      let place = entry.value.group?.position ?? entry.position
+      drafts.append(GroupDraft(name: name, position: place, declaration: .defaults, dns: [entry]))
+    }
+    return drafts
+  }
+
+  /// The domain in `name` and in `name:port`; anything else gives a name that nobody declares.
+  private static func domain(of reference: String) -> DomainName {
+    if let colon = reference.lastIndex(of: ":"), portNumber(reference[reference.index(after: colon)...]) != nil {
+      return DomainName(String(reference[..<colon]))
+    }
+    return DomainName(reference)
+  }
+}
