@@ -1,0 +1,37 @@
+import Failover
+import Model
+
+extension ControlView {
+  /// The metrics of the requirements document, derived from one consistent look at the engine.
+  var metrics: [MetricFamily] {
+    var events = MetricFamily("leba_failover_events_total", .counter, help: "Changes of primary, by group and reason.")
+    var sinceLast = MetricFamily(
+      "leba_failover_seconds_since_last", .gauge, help: "Seconds since the last change of primary; +Inf when there was none.")
+    var primary = MetricFamily(
+      "leba_group_primary", .gauge, help: "1 for the current primary of a group, 0 for its other backends.")
+    var healthy = MetricFamily("leba_group_healthy_backends", .gauge, help: "Backends of a group whose probes pass.")
+    var failed = MetricFamily("leba_group_failed_backends", .gauge, help: "Backends of a group whose probes fail.")
+    var score = MetricFamily(
+      "leba_backend_health_score", .gauge, help: "Share of passed probes among the last twenty, 0 to 100.")
+    for group in groups {
+      let label = ("group", group.name.rawValue)
+      // Every reason is there from the start, at zero, so that a rate over the first failover is not lost.
+      for reason in Reason.labelsOfChanges {
+        events.samples.append(.init([label, ("reason", reason)], Double(history.changes(of: group.name, because: reason))))
+      }
+      sinceLast.samples.append(.init([label], group.lastFailover.map { (now - $0).seconds } ?? .infinity))
+      healthy.samples.append(.init([label], Double(group.healthyCount)))
+      failed.samples.append(.init([label], Double(group.failedCount)))
+      for member in group.members {
+        let labels = [label, ("backend", member.id.rawValue)]
+        primary.samples.append(.init(labels, member.id == group.primary ? 1 : 0))
+        if let value = member.score { score.samples.append(.init(labels, Double(value))) }
+      }
+    }
+    var audit = MetricFamily("leba_audit_records_total", .counter, help: "Decisions recorded, by kind.")
+    for kind in Decision.Kind.allCases {
+      audit.samples.append(.init([("kind", kind.rawValue)], Double(history.countByKind[kind] ?? 0)))
+    }
+    return [events, sinceLast, primary, healthy, failed, score, audit]
+  }
+}

@@ -1,0 +1,95 @@
+import Failover
+import Foundation
+import HTTPTypes
+import Hummingbird
+import Logging
+
+/// An error as the client sees it: `application/problem+json` (RFC 9457) with `type`, `title`, `status` and `detail`.
+struct Problem: Error, HTTPResponseError {
+  let status: HTTPResponse.Status
+  let detail: String
+  var headers: HTTPFields = [:]
+
+  private struct Body: Encodable {
+    let type = "about:blank"
+    let title: String
+    let status: Int
+    let detail: String
+  }
+
+  func response(from request: Request, context: some RequestContext) -> Response {
+    var headers = headers
+    let body = Body(title: status.reasonPhrase, status: status.code, detail: detail)
+    // Four plain strings and a number always encode; the fallback keeps the status even so.
+    let data = (try? JSON.encoder.encode(body)) ?? Data(#"{"type":"about:blank"}"#.utf8)
+    headers[.contentType] = "application/problem+json"
+    headers[.contentLength] = String(data.count)
+    return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: data)))
+  }
+}
+
+extension Problem {
+  /// The one table from the engine's errors to HTTP.
+  init(_ error: ControlError) {
+    switch error {
+    case .invalid(let why): self.init(status: .unprocessableContent, detail: why)
+    case .command(let error):
+      switch error {
+      case .unknownGroup, .notAMember: self.init(status: .notFound, detail: error.description)
+      case .groupExists, .notEligible: self.init(status: .conflict, detail: error.description)
+      }
+    }
+  }
+
+  init(_ error: DecodingError) {
+    switch error {
+    case .keyNotFound(let key, _):
+      self.init(status: .unprocessableContent, detail: "'\(key.stringValue)' is missing")
+    case .typeMismatch(let type, let context):
+      self.init(status: .unprocessableContent, detail: "\(Problem.path(context)) is not a \(type)")
+    case .valueNotFound(let type, let context):
+      self.init(status: .unprocessableContent, detail: "\(Problem.path(context)) is null, not a \(type)")
+    case .dataCorrupted(let context):
+      self.init(
+        status: .badRequest, detail: context.codingPath.isEmpty ? "the body is not JSON" : "\(Problem.path(context)) is not valid")
+    @unknown default:
+      self.init(status: .badRequest, detail: "the body cannot be read")
+    }
+  }
+
+  private static func path(_ context: DecodingError.Context) -> String {
+    let names = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }
+    return names.isEmpty ? "the body" : "'\(names.joined(separator: "."))'"
+  }
+}
+
+/// Turns whatever a handler throws into a problem, so that no error leaves in another shape.
+struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
+  let logger: Logger
+
+  func handle(_ request: Request, context: Context, next: @concurrent (Request, Context) async throws -> Response) async throws
+    -> Response
+  {
+    do {
+      return try await next(request, context)
+    } catch let problem as Problem {
+      return problem.response(from: request, context: context)
+    } catch let error as DecodingError {
+      return Problem(error).response(from: request, context: context)
+    } catch let error as ControlError {
+      return Problem(error).response(from: request, context: context)
+    } catch let error as any HTTPResponseError {
+      let detail =
+        switch error.status {
+        case .notFound: "there is nothing at \(request.uri.path)"
+        case .contentTooLarge: "the body is larger than \(ControlServer.bodyLimit) bytes"
+        default: error.status.reasonPhrase
+        }
+      return Problem(status: error.status, detail: detail).response(from: request, context: context)
+    } catch {
+      logger.error("API request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
+      return Problem(status: .internalServerError, detail: "the request could not be carried out; see the log")
+        .response(from: request, context: context)
+    }
+  }
+}

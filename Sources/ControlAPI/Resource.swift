@@ -1,0 +1,34 @@
+import HTTPTypes
+import Hummingbird
+
+typealias Context = BasicRequestContext
+typealias Handler = @Sendable (Request, Context) async throws -> Response
+
+extension Router<BasicRequestContext> {
+  /// All methods of one path. The others answer 405 and name the allowed ones, as a client expects and a bare router would not.
+  func resource(_ path: String, _ handlers: [HTTPRequest.Method: Handler]) {
+    var handlers = handlers
+    if let get = handlers[.get] { handlers[.head] = get }
+    let allowed = handlers.keys.map(\.rawValue).sorted().joined(separator: ", ")
+    for method in [HTTPRequest.Method.get, .head, .post, .put, .patch, .delete, .options] {
+      on(
+        RouterPath(path), method: method,
+        use: handlers[method] ?? { _, _ in
+          throw Problem(status: .methodNotAllowed, detail: "use \(allowed)", headers: [.allow: allowed])
+        })
+    }
+  }
+}
+
+extension Request {
+  /// `?dry_run=true`: check and answer, change nothing.
+  var isDryRun: Bool {
+    get throws {
+      switch uri.queryParameters["dry_run"] {
+      case nil, "false": false
+      case "true": true
+      case .some(let other): throw Problem(status: .badRequest, detail: "dry_run is true or false, not '\(other)'")
+      }
+    }
+  }
+}

@@ -1,0 +1,36 @@
+import ArgumentParser
+import LebaConfiguration
+import Logging
+import Model
+
+struct RunCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "run", abstract: "Run the sidecar (the default command).")
+
+  @OptionGroup var file: ConfigurationOption
+
+  @Option(
+    help: "The data plane's event engine: auto, io_uring or epoll. Overrides the configuration.", transform: { try choice($0) })
+  var engine: EngineChoice?
+
+  @Option(help: "trace, debug, info, notice, warning, error or critical.", transform: { try choice($0) })
+  var logLevel: Logger.Level = .info
+
+  func run() async throws {
+    var configuration = try file.load(onError: .usage)
+    if let engine { configuration.engine = engine }
+    let logger = Logger.sidecar(level: logLevel)
+    do {
+      let sidecar = try Sidecar(configuration, file: file.path, logger: logger)
+      try await sidecar.run()
+    } catch let error as StartError {
+      throw CommandFailure(.requestFailed, error.description)
+    }
+  }
+}
+
+private func choice<Choice: CaseIterable & RawRepresentable<String>>(_ text: String) throws -> Choice {
+  guard let choice = Choice(rawValue: text) else {
+    throw ValidationError("'\(text)' is not one of \(Choice.allCases.map(\.rawValue).joined(separator: ", "))")
+  }
+  return choice
+}

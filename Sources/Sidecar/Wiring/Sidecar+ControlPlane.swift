@@ -1,0 +1,109 @@
+import ControlAPI
+import Discovery
+import Failover
+import LebaConfiguration
+import Model
+import Proxy
+import Synchronization
+
+/// What the API may ask of the process: reads and requests, each taking its turn in the control loop.
+extension Sidecar: ControlPlane {
+  func view() async -> ControlView {
+    await loop.ask { state, now in
+      (ControlView(now: now, groups: state.engine.groups.map { $0.snapshot(at: now) }, history: state.history), [])
+    }
+  }
+
+  func status() async -> StatusView {
+    let groups = await view().groups
+    let now = Instant.monotonicNow
+    let connections = proxy.statistics()
+    return StatusView(
+      state: state(groups), version: VersionCommand.current, uptimeSeconds: (ContinuousClock.now - startedAt).seconds,
+      engine: proxy.engineInUse, connectionLimit: proxy.connectionLimit, zone: configuration.zone,
+      configurationFile: configurationFile,
+      listeners: configuration.listeners.map { listener in
+        StatusView.Listener(
+          name: listener.name.rawValue, address: listener.address.description, group: listener.group.rawValue,
+          role: listener.role.rawValue, activeConnections: connections.listeners[listener.name]?.active ?? 0)
+      },
+      domains: discovery.status().map { domain in
+        StatusView.Domain(
+          domain: domain.domain.rawValue, outcome: domain.lastOutcome?.text ?? "pending",
+          addresses: domain.records.map(\.address.description), ageSeconds: domain.lastAnswered.map { (now - $0).seconds })
+      })
+  }
+
+  /// Ready means: every listener is open and every group has had its first verdict.
+  private func state(_ groups: [GroupSnapshot]) -> StatusView.State {
+    switch phase.withLock({ $0 }) {
+    case .starting: .starting
+    case .draining: .draining
+    case .running: groups.contains { $0.state == .starting } || groups.count < configuration.groups.count ? .starting : .ready
+    }
+  }
+
+  func activeConnections() async -> [MemberKey: Int] {
+    let groups = Dictionary(uniqueKeysWithValues: configuration.listeners.map { ($0.name, $0.group) })
+    var counts: [MemberKey: Int] = [:]
+    for (name, listener) in proxy.statistics().listeners {
+      guard let group = groups[name] else { continue }
+      for (backend, count) in listener.activeByBackend { counts[MemberKey(group: group, backend: backend), default: 0] += count }
+    }
+    return counts
+  }
+
+  func metrics() async -> [MetricFamily] { proxyMetrics() + discoveryMetrics() + probeMetrics() }
+
+  func createGroup(_ request: GroupRequest, dryRun: Bool) async throws(ControlError) -> GroupSnapshot {
+    let specification: GroupSpecification
+    do {
+      specification = try configuration.group(
+        named: request.name, mode: request.mode, backends: request.backends, primary: request.primary)
+    } catch {
+      throw .invalid(error.description)
+    }
+    return try await command(on: specification.name) { engine, now throws(CommandError) in
+      try engine.createGroup(specification, dryRun: dryRun, now: now)
+    }
+  }
+
+  func setPrimary(_ request: PrimaryRequest, of group: GroupName, dryRun: Bool) async throws(ControlError) -> GroupSnapshot {
+    try await command(on: group) { engine, now throws(CommandError) in
+      try engine.setPrimary(
+        of: group, to: BackendID(request.backend), force: request.force, pin: request.pin, dryRun: dryRun, now: now)
+    }
+  }
+
+  func deleteGroup(_ name: GroupName, dryRun: Bool) async throws(ControlError) {
+    let result: Result<Void, CommandError> = await loop.ask { state, now in
+      do throws(CommandError) {
+        return (.success(()), try state.engine.deleteGroup(name, dryRun: dryRun, now: now))
+      } catch {
+        return (.failure(error), [])
+      }
+    }
+    if case .failure(let error) = result { throw .command(error) }
+    if dryRun { return }
+    for listener in configuration.listeners where listener.group == name { proxy.close(listener.name) }
+  }
+
+  /// Carries out a request and answers with the group as it is right afterwards.
+  private func command(
+    on name: GroupName, _ body: @escaping @Sendable (inout Engine, Instant) throws(CommandError) -> [Effect]
+  ) async throws(ControlError) -> GroupSnapshot {
+    let result: Result<GroupSnapshot, CommandError> = await loop.ask { state, now in
+      do throws(CommandError) {
+        let effects = try body(&state.engine, now)
+        guard let group = state.engine[name] else { throw .unknownGroup(name) }
+        return (.success(group.snapshot(at: now)), effects)
+      } catch {
+        return (.failure(error), [])
+      }
+    }
+    switch result {
+    case .success(let group): return group
+    case .failure(let error): throw .command(error)
+    }
+  }
+}

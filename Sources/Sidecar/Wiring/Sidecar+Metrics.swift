@@ -1,0 +1,81 @@
+import ControlAPI
+import Discovery
+import Health
+import Model
+import Proxy
+import LebaConfiguration
+
+/// The parts' own statistics in the shape of docs/METRICS.md. The failover metrics are ControlAPI's: it has the engine's view.
+extension Sidecar {
+  func proxyMetrics() -> [MetricFamily] {
+    let statistics = proxy.statistics()
+    var connections = MetricFamily("leba_connections_total", .counter, help: "Client connections that ended, by outcome.")
+    var active = MetricFamily("leba_connections_active", .gauge, help: "Sessions that have a backend or connect to one.")
+    var held = MetricFamily("leba_connections_held", .gauge, help: "Connections that wait for somebody to serve them.")
+    var bytes = MetricFamily("leba_bytes_total", .counter, help: "Bytes received from clients and sent to them.")
+    var retries = MetricFamily("leba_retries_total", .counter, help: "Sessions turned to another backend before a byte was sent.")
+    for (name, listener) in statistics.listeners.sorted(by: { $0.key < $1.key }) {
+      let label = ("listener", name.rawValue)
+      // Zero counts are there too: a rate over the first event must not be lost.
+      for outcome in Outcome.allCases {
+        connections.samples.append(.init([label, ("outcome", outcome.rawValue)], Double(listener.ended[outcome] ?? 0)))
+      }
+      for reason in RetryReason.allCases {
+        retries.samples.append(.init([label, ("reason", reason.rawValue)], Double(listener.retries[reason] ?? 0)))
+      }
+      for (backend, count) in listener.activeByBackend.sorted(by: { $0.key < $1.key }) {
+        active.samples.append(.init([label, ("backend", backend.rawValue)], Double(count)))
+      }
+      bytes.samples.append(.init([label, ("direction", "received")], Double(listener.received)))
+      bytes.samples.append(.init([label, ("direction", "sent")], Double(listener.sent)))
+    }
+    for group in configuration.groups.map(\.name).sorted() {
+      held.samples.append(.init([("group", group.rawValue)], Double(statistics.held[group] ?? 0)))
+    }
+    let pauses = MetricFamily(
+      "leba_accept_pauses_total", .counter, help: "How often accepting paused for want of descriptors or memory.",
+      samples: [.init([], Double(statistics.acceptPauses))])
+    return [connections, active, held, bytes, retries, pauses]
+  }
+
+  func discoveryMetrics() -> [MetricFamily] {
+    var lookups = MetricFamily("leba_dns_lookups_total", .counter, help: "Lookups by how they ended.")
+    var seconds = MetricFamily("leba_dns_lookup_seconds", .summary, help: "How long lookups took.")
+    var changes = MetricFamily("leba_dns_backend_changes_total", .counter, help: "Addresses a name gained and lost.")
+    var age = MetricFamily("leba_dns_answer_age_seconds", .gauge, help: "Time since a server last vouched for the addresses.")
+    var refused = MetricFamily("leba_dns_addresses_refused_total", .counter, help: "Addresses refused by the address filter.")
+    let now = Instant.monotonicNow
+    for domain in discovery.status() {
+      let label = ("domain", domain.domain.rawValue)
+      for outcome in LookupLabel.allCases {
+        lookups.samples.append(.init([label, ("outcome", outcome.text)], Double(domain.lookups[outcome] ?? 0)))
+      }
+      seconds.samples.append(.init([label], domain.lookupDurations.seconds, suffix: "_sum"))
+      seconds.samples.append(.init([label], Double(domain.lookups.values.reduce(0, +)), suffix: "_count"))
+      changes.samples.append(.init([label, ("change", "added")], Double(domain.addedAddresses)))
+      changes.samples.append(.init([label, ("change", "removed")], Double(domain.removedAddresses)))
+      refused.samples.append(.init([label], Double(domain.refusedTotal)))
+      if let answered = domain.lastAnswered { age.samples.append(.init([label], (now - answered).seconds)) }
+    }
+    return [lookups, seconds, changes, age, refused]
+  }
+
+  func probeMetrics() -> [MetricFamily] {
+    var seconds = MetricFamily("leba_probe_seconds", .histogram, help: "How long passed probes took.")
+    var probes = MetricFamily("leba_probes_total", .counter, help: "Probes by result.")
+    for (member, statistics) in health.statistics().sorted(by: { $0.key < $1.key }) {
+      let labels = [("group", member.group.rawValue), ("backend", member.backend.rawValue)]
+      let latencies = statistics.latencies
+      var cumulative = 0
+      for (bound, count) in zip(LatencyHistogram.bounds.map { String($0.seconds) } + ["+Inf"], latencies.counts) {
+        cumulative += count
+        seconds.samples.append(.init(labels + [("le", bound)], Double(cumulative), suffix: "_bucket"))
+      }
+      seconds.samples.append(.init(labels, latencies.sum.seconds, suffix: "_sum"))
+      seconds.samples.append(.init(labels, Double(latencies.count), suffix: "_count"))
+      probes.samples.append(.init(labels + [("result", "passed")], Double(statistics.passed)))
+      probes.samples.append(.init(labels + [("result", "failed")], Double(statistics.failed)))
+    }
+    return [seconds, probes]
+  }
+}

@@ -1,0 +1,166 @@
+import ControlAPI
+import Discovery
+import Failover
+import Foundation
+import Health
+import LebaConfiguration
+import Logging
+import Model
+import Proxy
+import Synchronization
+import UnixSignals
+
+/// The running process: the parts, wired along the flow of docs/ARCHITECTURE.md, from start to drained end.
+final class Sidecar: Sendable {
+  let configuration: Configuration
+  let configurationFile: String
+  let logger: Logger
+  let loop: ControlLoop
+  let proxy: Proxy
+  let discovery: Discovery
+  let health: HealthChecker
+  let startedAt = ContinuousClock.now
+  let phase = Mutex(Phase.starting)
+
+  enum Phase {
+    case starting, running, draining
+  }
+
+  /// Opens the listeners, so that whatever is wrong with them is known before anything else happens.
+  init(_ configuration: Configuration, file: String, logger: Logger) throws {
+    self.configuration = configuration
+    self.configurationFile = file
+    self.logger = logger
+    var settings = Proxy.Settings()
+    settings.workers = configuration.workers
+    settings.engine = configuration.engine
+    do throws(any Error) {
+      let loop = try ControlLoop()
+      self.loop = loop
+      proxy = try Proxy(settings: settings) { signal in loop.post(.dataPathFailed(signal)) }
+      for listener in configuration.listeners { try proxy.open(listener) }
+      health = HealthChecker(seed: .random(in: .min ... .max), logger: logger) { report in loop.post(.probeFinished(report)) }
+      discovery = try Discovery(
+        settings: configuration.resolver, ownListeners: configuration.listeners.map(\.address) + [configuration.apiAddress],
+        seed: .random(in: .min ... .max), onUpdate: { update in loop.post(.discoveryUpdated(update)) },
+        onNotice: { notice in logger.log(level: notice.severity.logLevel, "\(notice.text)") })
+    } catch {
+      throw StartError("\(error)")
+    }
+  }
+
+  /// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once.
+  func run() async throws {
+    let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+    do {
+      try discovery.start()
+    } catch {
+      throw StartError("cannot start the resolver: \(error)")
+    }
+    startControl()
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      let (listening, continuation) = AsyncStream.makeStream(of: Void.self)
+      let server = ControlServer(address: configuration.apiAddress, plane: self, logger: logger) { continuation.finish() }
+      tasks.addTask { [configuration] in
+        do {
+          try await server.run()
+        } catch {
+          throw StartError("cannot serve the API on \(configuration.apiAddress): \(error); choose another api.address")
+        }
+      }
+      tasks.addTask { [self] in
+        for await _ in listening {}
+        // Without the API the sidecar would run unseen: it does not start.
+        if Task.isCancelled { return }
+        startTraffic()
+        await drain(on: signals)
+        await server.stop()
+      }
+      // Not waitForAll: that reports a failure only after the others have ended too.
+      while try await tasks.next() != nil {}
+    }
+    await stop()
+  }
+
+  private func startControl() {
+    let actuators = ControlLoop.Actuators(
+      publish: { [proxy] table in proxy.publish(table) },
+      replaceProbePlan: { [health] plan in health.apply(plan) },
+      probeNow: { [health] member in health.probeNow(member) },
+      lookUpNow: { [discovery] domain in discovery.refresh(domain) },
+      record: { [logger] decision in logger.log(decision) })
+    loop.start(Engine(holdRemoved: configuration.resolver.holdRemoved), actuators: actuators)
+  }
+
+  private func startTraffic() {
+    discovery.watch(configuration.domains)
+    loop.post(.groupsConfigured(configuration.groups))
+    phase.withLock { $0 = .running }
+    logger.notice(
+      """
+      leba \(VersionCommand.current) is running: engine \(proxy.engineInUse), at most \(proxy.connectionLimit) connections, \
+      API on \(configuration.apiAddress)
+      """)
+    for listener in configuration.listeners {
+      logger.notice("listening on \(listener.address) for \(listener.group) (\(listener.role.rawValue))")
+    }
+    if configuration.groups.isEmpty { logger.warning("no group and no DNS backend is configured: there is nothing to proxy") }
+  }
+
+  private func drain(on signals: UnixSignalsSequence) async {
+    var received = signals.makeAsyncIterator()
+    guard let first = await received.next() else { return }
+    phase.withLock { $0 = .draining }
+    logger.notice("\(first): draining for up to \(configuration.drainTimeout.text); a second signal stops at once")
+    let impatient = Task { [logger, proxy] in
+      var received = received
+      guard let second = await received.next() else { return }
+      logger.warning("\(second): stopping at once")
+      proxy.stop()
+      Foundation.exit(CommandFailure.Code.requestFailed.rawValue)
+    }
+    await proxy.drain(timeout: configuration.drainTimeout)
+    impatient.cancel()
+  }
+
+  private func stop() async {
+    discovery.stop()
+    await health.stop()
+    proxy.stop()
+    loop.stop()
+    logger.notice("stopped")
+  }
+}
+
+extension DiscoveryNotice.Severity {
+  fileprivate var logLevel: Logger.Level {
+    switch self {
+    case .info: .info
+    case .warning: .warning
+    case .error: .error
+    }
+  }
+}
+
+/// Why the process could not start, for a person, with what to do.
+struct StartError: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
+extension Logger {
+  /// One line a decision: what people read first after an incident.
+  fileprivate func log(_ decision: Decision) {
+    let level: Logger.Level =
+      switch decision.kind {
+      case .holdBegan, .twoWritable: .error
+      case .failover: .warning
+      case .elected, .failback, .manual, .holdEnded, .groupCreated, .groupDeleted, .memberAdded, .memberRemoved, .healthChanged,
+        .roleChanged:
+        .notice
+      }
+    let change = [decision.from.map { "from \($0)" }, decision.to.map { decision.from == nil ? "\($0)" : "to \($0)" }]
+      .compactMap { $0 }.joined(separator: " ")
+    log(level: level, "\(decision.group): \(decision.kind.rawValue) \(change)\(change.isEmpty ? "" : ": ")\(decision.reason)")
+  }
+}

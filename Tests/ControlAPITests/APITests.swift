@@ -1,0 +1,216 @@
+import ControlAPI
+import Failover
+import Foundation
+import Health
+import Logging
+import Model
+import Testing
+
+/// The API over a real socket: what is answered, and what is refused.
+@Suite struct APITests {
+  static let groups = [
+    GroupSpecification(
+      name: "app-servers", mode: .activePassive,
+      members: ["backend1", "backend2"].enumerated().map { position, id in
+        MemberSource(
+          origin: .fixed(BackendID(id), .ip(.v4(0x7F00_0001), port: UInt16(7001 + position))), proto: .http,
+          isPrimary: position == 0, check: HealthCheck(kind: .tcp))
+      })
+  ]
+
+  /// Runs the API on a socket of its own while `body` asks it.
+  private func withAPI(_ body: (Client, EnginePlane) async throws -> Void) async throws {
+    let path = "/tmp/leba-api-\(UUID().uuidString.prefix(8)).sock"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let plane = EnginePlane(Self.groups)
+    plane.probe("app-servers", "backend1", .passed(latency: .milliseconds(1), role: nil))
+    plane.probe("app-servers", "backend2", .passed(latency: .milliseconds(1), role: nil))
+    let (listening, continuation) = AsyncStream.makeStream(of: Void.self)
+    let server = ControlServer(address: .unix(path: path), plane: plane, logger: Logger(label: "test")) { continuation.finish() }
+    let task = Task { try await server.run() }
+    for await _ in listening {}
+    let result: Result<Void, any Error>
+    do {
+      try await body(Client(address: .unix(path: path)), plane)
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    await server.stop()
+    try await task.value
+    try result.get()
+  }
+
+  struct Client {
+    let address: Model.SocketAddress
+
+    struct Answer {
+      let status: Int
+      let type: String?
+      let body: [String: Any]
+      let text: String
+      subscript(key: String) -> String { body[key] as? String ?? "" }
+    }
+
+    func call(
+      _ method: String, _ target: String, _ json: String? = nil, headers: [(String, String)] = [("Host", "localhost")],
+      type: String? = "application/json"
+    ) async throws -> Answer {
+      var fields = headers.map { HTTPExchange.Field($0.0, $0.1) }
+      if json != nil, let type { fields.append(HTTPExchange.Field("Content-Type", type)) }
+      let request = HTTPExchange.Request(method: method, target: target, headers: fields, body: Array((json ?? "").utf8))
+      let response = try await HTTPExchange.perform(request, to: address, timeout: .seconds(20))
+      let object = try? JSONSerialization.jsonObject(with: Data(response.body)) as? [String: Any]
+      return Answer(
+        status: response.status, type: response[header: "content-type"], body: object ?? [:],
+        text: String(decoding: response.body, as: UTF8.self))
+    }
+  }
+
+  @Test func groupsAreListedWithTheFieldsOfTheContract() async throws {
+    try await withAPI { api, _ in
+      let answer = try await api.call("GET", "/api/v1/groups")
+      #expect(answer.status == 200)
+      #expect(answer.body["count"] as? Int == 1)
+      let group = try #require((answer.body["groups"] as? [[String: Any]])?.first)
+      let keys: Set = [
+        "name", "mode", "primary_key", "primary_healthy", "total_backends", "healthy_backends", "failed_backends", "last_failover",
+        "failover_count", "state",
+      ]
+      #expect(keys.isSubset(of: Set(group.keys)))
+      #expect(group["primary_key"] as? String == "backend1")
+      #expect(group["last_failover"] is NSNull)
+    }
+  }
+
+  @Test func aGroupShowsItsBackendsWithTheFieldsOfTheContract() async throws {
+    try await withAPI { api, _ in
+      let answer = try await api.call("GET", "/api/v1/groups/app-servers")
+      let backend = try #require((answer.body["backends"] as? [[String: Any]])?.first)
+      let keys: Set = [
+        "id", "address", "port", "protocol", "weight", "zone", "health", "score", "role", "administrative", "discovered",
+        "eligible",
+        "reason", "active_connections",
+      ]
+      #expect(keys.isSubset(of: Set(backend.keys)))
+      #expect(backend["health"] as? String == "up")
+      #expect(backend["eligible"] as? Bool == true)
+    }
+  }
+
+  @Test func thePrimaryIsChangedAndTheChangeIsRecorded() async throws {
+    try await withAPI { api, _ in
+      let answer = try await api.call("POST", "/api/v1/groups/app-servers/primary", #"{"backend_id": "backend2"}"#)
+      #expect(answer.status == 200)
+      #expect(answer["primary_key"] == "backend2")
+      let events = try await api.call("GET", "/api/v1/events?group=app-servers&limit=1")
+      let event = try #require((events.body["events"] as? [[String: Any]])?.first)
+      #expect(event["kind"] as? String == "manual")
+      #expect(event["from"] as? String == "backend1")
+      let metrics = try await api.call("GET", "/metrics").text
+      #expect(metrics.contains(#"leba_failover_events_total{group="app-servers",reason="manual"} 1"#))
+      #expect(metrics.contains(#"leba_group_primary{group="app-servers",backend="backend2"} 1"#))
+    }
+  }
+
+  @Test func aDryRunChangesNothing() async throws {
+    try await withAPI { api, _ in
+      let answer1 = try await api.call("POST", "/api/v1/groups/app-servers/primary?dry_run=true", #"{"backend_id": "backend2"}"#)
+      #expect(answer1.status == 200)
+      let answer2 = try await api.call("GET", "/api/v1/groups/app-servers")
+      #expect(answer2["primary_key"] == "backend1")
+      #expect(
+        try await api.call("POST", "/api/v1/groups/app-servers/primary?dry_run=maybe", #"{"backend_id": "backend2"}"#).status == 400
+      )
+    }
+  }
+
+  @Test func aTargetThatIsDownNeedsForce() async throws {
+    try await withAPI { api, plane in
+      for _ in 0..<2 { plane.probe("app-servers", "backend2", .failed(ProbeFailure(.refused, "test"))) }
+      let refused = try await api.call("POST", "/api/v1/groups/app-servers/primary", #"{"backend_id": "backend2"}"#)
+      #expect(refused.status == 409)
+      #expect(refused.type == "application/problem+json")
+      let forced = try await api.call("POST", "/api/v1/groups/app-servers/primary", #"{"backend_id": "backend2", "force": true}"#)
+      #expect(forced.status == 200)
+      #expect(forced["primary_key"] == "backend2")
+    }
+  }
+
+  @Test func groupsAreCreatedOnceAndDeletedOnce() async throws {
+    try await withAPI { api, _ in
+      let body = #"{"name": "new", "mode": "active-passive", "backends": ["a", "b"], "primary": "a"}"#
+      let answer3 = try await api.call("POST", "/api/v1/groups", body)
+      #expect(answer3.status == 201)
+      let answer4 = try await api.call("POST", "/api/v1/groups", body)
+      #expect(answer4.status == 409)
+      let deleted = try await api.call("DELETE", "/api/v1/groups/new")
+      #expect(deleted.status == 200)
+      #expect(deleted["deleted"] == "new")
+      let answer5 = try await api.call("DELETE", "/api/v1/groups/new")
+      #expect(answer5.status == 404)
+    }
+  }
+
+  /// Each wrong request, the status of the contract, and a problem that says what is wrong.
+  @Test(
+    arguments: [
+      ("GET", "/api/v1/groups/nowhere", nil, 404, "nowhere"),
+      ("GET", "/api/v1/nothing", nil, 404, "nothing"),
+      ("PUT", "/api/v1/groups", "{}", 405, "GET"),
+      ("GET", "/api/v1/groups/app-servers/primary", nil, 405, "POST"),
+      ("POST", "/api/v1/groups/app-servers/primary", "{", 400, "JSON"),
+      ("POST", "/api/v1/groups/app-servers/primary", "", 400, "JSON"),
+      ("POST", "/api/v1/groups/app-servers/primary", "[]", 422, "body"),
+      ("POST", "/api/v1/groups/app-servers/primary", "{}", 422, "backend_id"),
+      ("POST", "/api/v1/groups/app-servers/primary", #"{"backend_id": 7}"#, 422, "backend_id"),
+      ("POST", "/api/v1/groups/app-servers/primary", #"{"backend_id": "backend2", "forse": true}"#, 422, "forse"),
+      ("POST", "/api/v1/groups/app-servers/primary", #"{"backend_id": "elsewhere"}"#, 404, "elsewhere"),
+      ("POST", "/api/v1/groups", #"{"name": "x", "mode": "sideways", "backends": ["a"]}"#, 422, "sideways"),
+      ("GET", "/api/v1/events?limit=0", nil, 400, "limit"),
+    ] as [(String, String, String?, Int, String)])
+  func wrongRequestsGetAProblem(method: String, target: String, body: String?, status: Int, says: String) async throws {
+    try await withAPI { api, _ in
+      let answer = try await api.call(method, target, body)
+      #expect(answer.status == status)
+      #expect(answer.type == "application/problem+json")
+      #expect(answer.body["status"] as? Int == status)
+      #expect(answer["detail"].contains(says), "\(answer.text)")
+    }
+  }
+
+  @Test(
+    arguments: [
+      ([("Host", "evil.example")], 403), ([("Host", "localhost.evil.example:8080")], 403),
+      ([("Host", "localhost"), ("Origin", "http://evil.example")], 403), ([("Host", "localhost"), ("Origin", "null")], 403),
+      ([("Host", "localhost"), ("Sec-Fetch-Site", "cross-site")], 403),
+      ([("Host", "localhost"), ("Sec-Fetch-Site", "same-site")], 403), ([("Host", "127.0.0.1:18080")], 200),
+      ([("Host", "[::1]:8080")], 200), ([("Host", "localhost:1"), ("Origin", "http://localhost:1")], 200),
+    ] as [([(String, String)], Int)])
+  func foreignPagesCannotCall(headers: [(String, String)], status: Int) async throws {
+    try await withAPI { api, _ in
+      let answer6 = try await api.call("GET", "/api/v1/groups", headers: headers)
+      #expect(answer6.status == status)
+    }
+  }
+
+  @Test func aMutationThatIsNotJSONIsRefused() async throws {
+    try await withAPI { api, _ in
+      let body = #"{"backend_id": "backend2"}"#
+      for type in [nil, "text/plain", "application/x-www-form-urlencoded"] {
+        let answer7 = try await api.call("POST", "/api/v1/groups/app-servers/primary", body, type: type)
+        #expect(answer7.status == 415)
+      }
+      let answer8 = try await api.call("GET", "/api/v1/groups/app-servers")
+      #expect(answer8["primary_key"] == "backend1")
+    }
+  }
+
+  @Test func aBodyPastTheLimitIsRefused() async throws {
+    try await withAPI { api, _ in
+      let body = #"{"name": ""# + String(repeating: "x", count: 2 << 20) + #""}"#
+      let answer9 = try await api.call("POST", "/api/v1/groups", body)
+      #expect(answer9.status == 413)
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import Foundation
+import Synchronization
+
+/// A real web server that answers with its own name, so that a test sees who served it.
+///
+/// `/` gives the name; `/slow` trickles 64 KiB at 32 KiB a second; `/health` answers 200.
+package final class NginxServer: Sendable {
+  package let name: String
+  package let endpoint: Endpoint
+  private let directory: TemporaryDirectory
+  private let process = Mutex<ChildProcess?>(nil)
+
+  package init(_ name: String, host: String = "127.0.0.1", port: UInt16? = nil) async throws {
+    self.name = name
+    let endpoint = Endpoint.ip(host, try port ?? FreePorts.next())
+    self.endpoint = endpoint
+    directory = try TemporaryDirectory()
+    // One process: it is killed and frozen whole, and leaves no workers behind when the test process dies.
+    try directory.write(
+      """
+      daemon off;
+      master_process off;
+      pid \(directory.file("pid"));
+      error_log stderr;
+      worker_rlimit_nofile 16000;
+      events { worker_connections 8000; }
+      http {
+        access_log off;
+        keepalive_timeout 600s;
+        keepalive_requests 1000000;
+        client_body_temp_path \(directory.file("body"));
+        proxy_temp_path \(directory.file("proxy"));
+        fastcgi_temp_path \(directory.file("fastcgi"));
+        uwsgi_temp_path \(directory.file("uwsgi"));
+        scgi_temp_path \(directory.file("scgi"));
+        server {
+          listen \(endpoint);
+          default_type text/plain;
+          root \(directory.file("files"));
+          location = / { return 200 "\(name)"; }
+          location = /health { return 200 "ok"; }
+          location = /slow { limit_rate 32k; }
+        }
+      }
+      """, to: "nginx.conf")
+    try FileManager.default.createDirectory(atPath: directory.file("files"), withIntermediateDirectories: true)
+    // nginx gives up root for its work.
+    chmod(directory.file("files"), 0o755)
+    try directory.write(String(repeating: "x", count: 64 * 1024), to: "files/slow")
+    try await start()
+  }
+
+  package func start() async throws {
+    let child = try ChildProcess(
+      "nginx", ["-p", directory.path, "-c", directory.file("nginx.conf"), "-e", "stderr"], outputs: directory)
+    process.withLock { $0 = child }
+    try await eventually("nginx \(name) answers") {
+      try child.mustBeRunning()
+      return try await HTTP.get("/", from: endpoint).body == name
+    }
+  }
+
+  package func kill() async throws {
+    process.withLock { $0 }?.signal(SIGKILL)
+    try await process.withLock { $0 }?.ended()
+  }
+
+  package func freeze() { process.withLock { $0 }?.signal(SIGSTOP) }
+  package func thaw() { process.withLock { $0 }?.signal(SIGCONT) }
+}
