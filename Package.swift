@@ -9,6 +9,8 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
   .treatAllWarnings(as: .error),
+  // Tests look inside the very binary that ships: one release build serves the demo, the tests and production.
+  .unsafeFlags(["-enable-testing"]),
 ]
 
 /// `LEBA_TARGETS=pure swift test --scratch-path .build-pure` builds only what needs no package: the engine, the proxy,

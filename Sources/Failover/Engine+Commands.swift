@@ -1,6 +1,6 @@
 package import Model
 
-/// What people ask for. A refused request changes nothing and says why.
+/// Why a request of a person is refused. It has changed nothing then. (A dry run is the same request on a copy of the engine.)
 package enum CommandError: Error, Hashable, Sendable, CustomStringConvertible {
   case unknownGroup(GroupName)
   case groupExists(GroupName)
@@ -18,18 +18,17 @@ package enum CommandError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension Engine {
-  /// Adds a group of the configuration or the API. With `dryRun` only the checks are made.
+  /// Adds a group that was asked for at run time.
   package mutating func createGroup(
-    _ specification: GroupSpecification, dryRun: Bool = false, now: Instant
+    _ specification: GroupSpecification, now: Instant
   ) throws(CommandError) -> [Effect] {
     guard self[specification.name] == nil else { throw .groupExists(specification.name) }
-    if dryRun { return [] }
     return add([Group(specification, holdRemoved: holdRemoved, now: now)], now: now)
   }
 
-  package mutating func deleteGroup(_ name: GroupName, dryRun: Bool = false, now: Instant) throws(CommandError) -> [Effect] {
+  package mutating func deleteGroup(_ name: GroupName, now: Instant) throws(CommandError) -> [Effect] {
     guard self[name] != nil else { throw .unknownGroup(name) }
-    return dryRun ? [] : remove(name, now: now)
+    return remove(name, now: now)
   }
 
   /// Makes `backend` the primary of `name`. It stays so against every automatic input until it fails, is removed, or somebody chooses again.
@@ -39,12 +38,11 @@ extension Engine {
   ///     traffic before it is: this is how to wait for a promotion.
   ///   - pin: no automatic failover away from it either: when it fails, the group waits.
   package mutating func setPrimary(
-    of name: GroupName, to backend: BackendID, force: Bool = false, pin: Bool = false, dryRun: Bool = false, now: Instant
+    of name: GroupName, to backend: BackendID, force: Bool = false, pin: Bool = false, now: Instant
   ) throws(CommandError) -> [Effect] {
     guard let group = self[name], let position = groups.firstIndex(where: { $0.name == name }) else { throw .unknownGroup(name) }
     guard let member = group.member(backend) else { throw .notAMember(backend, of: name) }
     if let obstacle = member.obstacle(at: now), !force { throw .notEligible(backend, obstacle) }
-    if dryRun { return [] }
     return change([position], now: now) { group, outcome in
       group.override = Group.Override(backend: backend, force: force, pin: pin)
       if group.leader != backend {

@@ -53,35 +53,33 @@ final class EnginePlane: ControlPlane {
         isPrimary: id == request.primary, check: HealthCheck(kind: .tcp))
     }
     let specification = GroupSpecification(name: GroupName(request.name), mode: mode, members: members)
-    return try command(specification.name) { engine, now throws(CommandError) in
-      try engine.createGroup(specification, dryRun: dryRun, now: now)
+    return try command(specification.name, dryRun) { engine, now throws(CommandError) in
+      try engine.createGroup(specification, now: now)
     }
   }
 
   func setPrimary(_ request: PrimaryRequest, of group: GroupName, dryRun: Bool) async throws(ControlError) -> GroupSnapshot {
-    try command(group) { engine, now throws(CommandError) in
-      try engine.setPrimary(
-        of: group, to: BackendID(request.backend), force: request.force, pin: request.pin, dryRun: dryRun, now: now)
+    try command(group, dryRun) { engine, now throws(CommandError) in
+      try engine.setPrimary(of: group, to: BackendID(request.backend), force: request.force, pin: request.pin, now: now)
     }
   }
 
   func deleteGroup(_ name: GroupName, dryRun: Bool) async throws(ControlError) {
-    do throws(CommandError) {
-      try state.withLock { (state) throws(CommandError) in
-        state.apply(try state.engine.deleteGroup(name, dryRun: dryRun, now: state.now))
-      }
-    } catch {
-      throw .command(error)
-    }
+    _ = try command(name, dryRun) { engine, now throws(CommandError) in try engine.deleteGroup(name, now: now) }
   }
 
   private func command(
-    _ name: GroupName, _ body: (inout Engine, Instant) throws(CommandError) -> [Effect]
+    _ name: GroupName, _ dryRun: Bool, _ body: (inout Engine, Instant) throws(CommandError) -> [Effect]
   ) throws(ControlError) -> GroupSnapshot {
     do throws(CommandError) {
       return try state.withLock { (state) throws(CommandError) in
-        state.apply(try body(&state.engine, state.now))
-        guard let group = state.engine[name] else { throw .unknownGroup(name) }
+        var engine = state.engine
+        let effects = try body(&engine, state.now)
+        guard let group = engine[name] ?? state.engine[name] else { throw .unknownGroup(name) }
+        if !dryRun {
+          state.engine = engine
+          state.apply(effects)
+        }
         return group.snapshot(at: state.now)
       }
     } catch {

@@ -14,6 +14,19 @@ private final class SharedFlag: Sendable {
   func set(_ value: Bool) { flag.withLock { $0 = value } }
 }
 
+/// The processor time of the thread that reads it.
+private final class ThreadClock: Sendable {
+  private let values = Mutex<[(at: Instant, cpu: Instant)]>([])
+  var readings: [(at: Instant, cpu: Instant)] { values.withLock { $0 } }
+
+  func read() {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    let cpu = Instant(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+    values.withLock { $0.append((ResolverLoop.now(), cpu)) }
+  }
+}
+
 /// What happens over time, and what the host adds.
 @Suite struct DiscoveryLifeTests {
   // MARK: When
@@ -77,6 +90,19 @@ private final class SharedFlag: Sendable {
     for (index, query) in queries.enumerated() where index > 150 {
       #expect(query.at - first >= .milliseconds((index - 150) * 10), "query \(index)")
     }
+  }
+
+  /// More questions without an answer than may be open at once: if the ended ones stayed, the last names would never be asked.
+  @Test func unansweredQuestionsDoNotPileUp() throws {
+    let server = try FakeServer { _ in [] }
+    defer { server.stop() }
+    let watcher = try Watcher(servers: [server.address], timeout: .milliseconds(20))
+    defer { watcher.discovery.stop() }
+    let names = (0..<60).map { DomainName("n\($0).example") }
+    #expect(names.count * 6 > ResolverLoop.maximumQuestions)
+    watcher.discovery.watch(names.map { DomainSpecification(domain: $0) })
+    try eventually("every name's lookup") { names.allSatisfy { watcher.lookups($0) > 0 } }
+    #expect(watcher.notices.filter { $0.kind == .lookupFailed }.count == NoticeLimiter.perKind)
   }
 
   // MARK: Which
@@ -299,6 +325,23 @@ private final class SharedFlag: Sendable {
   }
 
   // MARK: Beginning and end
+
+  @Test func theThreadSleepsBetweenLookups() throws {
+    let server = try FakeServer { [$0.answer([v4], ttl: 1)] }
+    defer { server.stop() }
+    let thread = ThreadClock()
+    let discovery = try Discovery(
+      settings: ResolverSettings(servers: [server.address]), ownListeners: [], seed: 1,
+      onUpdate: { _ in thread.read() }, onNotice: { _ in })
+    defer { discovery.stop() }
+    try discovery.start()
+    discovery.watch([DomainSpecification(domain: "a.example")])
+    for _ in 0..<10 { discovery.refresh(nil) }
+    try eventually("three lookups") { thread.readings.count >= 3 }
+    let (first, last) = (thread.readings[0], thread.readings[2])
+    // Two seconds with a few milliseconds of work; a thread that spins takes what it can get.
+    #expect((last.cpu - first.cpu).seconds < (last.at - first.at).seconds / 10)
+  }
 
   @Test func stopEndsTheThreadInTheMiddleOfLookups() throws {
     let server = try FakeServer { _ in [] }

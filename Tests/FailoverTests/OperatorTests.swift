@@ -40,16 +40,6 @@ struct OperatorTests {
     #expect(script.state.override == nil)
   }
 
-  @Test("a dry run says the same and changes nothing")
-  func dryRun() throws {
-    var script = try ready()
-    #expect(try script.choose("b", dryRun: true) == [])
-    #expect(script.primary == "a")
-    #expect(script.state.override == nil)
-    script.kill("b")
-    #expect(throws: CommandError.self) { try script.choose("b", dryRun: true) }
-  }
-
   @Test("the choice wins over automatic failback")
   func overFailback() throws {
     var script = try ready(failback: .automatic(after: .seconds(1)))
@@ -218,16 +208,13 @@ struct GroupLifecycleTests {
     #expect(engine.table.generation == 1)
   }
 
-  @Test("dry runs check and change nothing")
-  func dryRuns() throws {
+  @Test("a group is made once and deleted once")
+  func twice() throws {
     var engine = Engine(holdRemoved: .seconds(10))
-    #expect(try engine.createGroup(specification("x"), dryRun: true, now: .zero) == [])
-    #expect(engine.groups.isEmpty)
     _ = try engine.createGroup(specification("x"), now: .zero)
-    #expect(try engine.deleteGroup("x", dryRun: true, now: .zero) == [])
-    #expect(engine["x"] != nil)
-    #expect(throws: CommandError.unknownGroup("y")) { try engine.deleteGroup("y", dryRun: true, now: .zero) }
-    #expect(throws: CommandError.groupExists("x")) { try engine.createGroup(specification("x"), dryRun: true, now: .zero) }
+    #expect(throws: CommandError.groupExists("x")) { try engine.createGroup(specification("x"), now: .zero) }
+    _ = try engine.deleteGroup("x", now: .zero)
+    #expect(throws: CommandError.unknownGroup("x")) { try engine.deleteGroup("x", now: .zero) }
   }
 
   @Test("a deleted group leaves the table, the plan, and nothing else behind; the others are untouched")

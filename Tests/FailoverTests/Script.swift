@@ -74,9 +74,9 @@ struct Script {
   }
 
   @discardableResult mutating func choose(
-    _ id: BackendID, force: Bool = false, pin: Bool = false, dryRun: Bool = false
+    _ id: BackendID, force: Bool = false, pin: Bool = false
   ) throws(CommandError) -> [Told] {
-    note(try engine.setPrimary(of: Self.group, to: id, force: force, pin: pin, dryRun: dryRun, now: now))
+    note(try engine.setPrimary(of: Self.group, to: id, force: force, pin: pin, now: now))
   }
 
   // MARK: What can be seen

@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 import TestSupport
 
-/// Against servers that say what a test wants; the real one is in PostgresClusterTests.
+/// Against servers that say what a test wants; the real one is in PostgresServerTests.
 @Suite struct PostgresProbeTests {
   private static func message(_ type: Character, _ body: [UInt8] = []) -> [UInt8] {
     [type.asciiValue ?? 0] + (0..<4).map { UInt8(truncatingIfNeeded: (body.count + 4) >> (24 - 8 * $0)) } + body
@@ -183,7 +183,7 @@ import TestSupport
     try await server.stop()
   }
 
-  @Test func sessionThatBreaksWhileItIsAsked() async throws {
+  @Test func sessionThatBreaksBeforeItsFirstAnswer() async throws {
     let server = try await ScriptedServer { connection, event in
       guard case .received(let bytes) = event else { return }
       if bytes.first == 0 { connection.send(Self.letIn) } else { connection.close() }
@@ -192,6 +192,31 @@ import TestSupport
       checking.checker.apply([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
       let outcomes = try await checking.outcomes(atLeast: 1)
       #expect(outcomes[0].failure == ProbeFailure(.closed, "the connection was closed (during query)"))
+    }
+    try await server.stop()
+  }
+
+  /// It was a kept session: the reconnect follows at once, as when it breaks between questions.
+  @Test func keptSessionThatBreaksWhileItIsAsked() async throws {
+    let breaks = Flag()
+    let server = try await ScriptedServer { connection, event in
+      guard case .received(let bytes) = event else { return }
+      if bytes.first == 0 {
+        connection.send(Self.letIn)
+      } else if breaks.isSet {
+        connection.close()
+      } else {
+        connection.send(Self.answer("t"))
+      }
+      if bytes.first != 0 { breaks.isSet = !breaks.isSet }
+    }
+    try await Checking.run { checking in
+      checking.checker.apply([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
+      try await checking.outcomes(until: "replica") { $0.role == .replica }
+      checking.checker.probeNow(.test)
+      let outcomes = try await checking.outcomes(atLeast: 3)
+      #expect(outcomes[1].failure == ProbeFailure(.closed, "the connection was closed (during query)"))
+      #expect(outcomes[2].role == .replica)
     }
     try await server.stop()
   }

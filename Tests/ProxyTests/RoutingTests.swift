@@ -214,10 +214,9 @@ import Testing
     }
     rig.publish(.init("a", address))
     let order = (0..<100).map { _ in
-      let connection = TestSocket(accept(listener, nil, nil))
-      let first = connection.receiveExactly(1)
+      guard let connection = TestSocket(acceptedFrom: listener) else { return -1 }
       clients.append(connection)
-      return Int(first[0])
+      return connection.receiveExactly(1).first.map(Int.init) ?? -1
     }
     #expect(order == Array(0..<100))
   }
@@ -239,13 +238,19 @@ import Testing
     #expect(eventually { rig.counts().retries[.connectRefused, default: 0] >= before + 32 })
     let (listener, _) = TestServer.listen(on: address.description, backlog: 512)
     defer { close(listener) }
-    let order = (0..<20).map { _ in
-      let connection = TestSocket(accept(listener, nil, nil))
-      let first = connection.receiveExactly(1)
-      clients.append(connection)
-      return Int(first[0])
+    // Newcomers could connect at once now, and must not overtake.
+    for number in 20..<25 {
+      let client = try #require(TestSocket(connectingTo: front))
+      client.send([UInt8(number)])
+      clients.append(client)
+      #expect(eventually { rig.counts().active == number + 1 })
     }
-    #expect(order == Array(0..<20))
+    let order = (0..<25).map { _ in
+      guard let connection = TestSocket(acceptedFrom: listener) else { return -1 }
+      clients.append(connection)
+      return connection.receiveExactly(1).first.map(Int.init) ?? -1
+    }
+    #expect(order == Array(0..<25))
   }
 
   @Test func aClientThatLeavesDuringAConnectIsForgottenWhenItWouldBeHeld() throws {

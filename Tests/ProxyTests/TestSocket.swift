@@ -34,6 +34,12 @@ final class TestSocket: @unchecked Sendable {
     }
   }
 
+  convenience init?(acceptedFrom listener: Int32, patience: Int32 = 20_000) {
+    var wanted = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+    guard poll(&wanted, 1, patience) == 1 else { return nil }
+    self.init(accept(listener, nil, nil))
+  }
+
   deinit { close() }
 
   func close() {
@@ -62,6 +68,24 @@ final class TestSocket: @unchecked Sendable {
   }
 
   func send(_ text: String) { send(Array(text.utf8)) }
+
+  /// Sends until nothing has gone for a while: every buffer on the way is full. How much went.
+  func sendUntilStopped() -> Int {
+    let chunk = noise(65536)
+    var sent = 0
+    var stoppedSince = leba_monotonic_ns()
+    while leba_monotonic_ns() - stoppedSince < 300_000_000, sent < 100_000_000 {
+      let flags = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
+      let count = chunk.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress!, $0.count, flags) }
+      if count > 0 {
+        sent += count
+        stoppedSince = leba_monotonic_ns()
+      } else {
+        usleep(1000)
+      }
+    }
+    return sent
+  }
 
   /// Up to `count` bytes; nil at an end of any kind.
   func receive(_ count: Int = 65536) -> (bytes: [UInt8], end: End?) {

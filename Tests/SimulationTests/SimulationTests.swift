@@ -9,7 +9,7 @@ import Testing
 @Suite("Simulation")
 struct SimulationTests {
   static let seedsPerLane: UInt64 = {
-    let seeds = environment("LEBA_SEEDS") ?? 2000
+    let seeds = environment("LEBA_SEEDS") ?? 1500
     #if DEBUG
       return seeds / 40
     #else

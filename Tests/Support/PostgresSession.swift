@@ -15,8 +15,10 @@ package final class PostgresSession: Sendable {
       }
     }
 
+    package var sqlState: String? { if case .server(let sqlState, _) = self { sqlState } else { nil } }
+
     /// 25006: the statement would write, and the server is a standby or the session read-only.
-    package var isReadOnly: Bool { if case .server("25006", _) = self { true } else { false } }
+    package var isReadOnly: Bool { sqlState == "25006" }
   }
 
   private let connection: TCPConnection

@@ -259,7 +259,9 @@ struct EpollEngine: Engine, ~Copyable {
     if count == -Int(EAGAIN) { return nil }
     socket.pointee.asked.remove(.send)
     socket.pointee.sendBytes = nil
-    return count >= 0 ? .sent(token, count: count) : .sendFailed(token, errno: Int32(-count))
+    if count >= 0 { return .sent(token, count: count) }
+    socket.pointee.readiness.remove(.breakUnreported)
+    return .sendFailed(token, errno: Int32(-count))
   }
 
   private mutating func tryReceive(_ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token) -> Completion? {
@@ -310,7 +312,9 @@ struct EpollEngine: Engine, ~Copyable {
       if readiness.contains(.broken) { error = leba_socket_error(socket.pointee.descriptor) }
     }
     socket.pointee.asked.remove(.connect)
-    return error == 0 ? .connected(token) : .connectFailed(token, errno: error)
+    if error == 0 { return .connected(token) }
+    socket.pointee.readiness.subtract([.endUnreported, .breakUnreported])
+    return .connectFailed(token, errno: error)
   }
 
   private func reportHangUp(_ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token) -> Completion? {

@@ -63,40 +63,35 @@ extension Sidecar: ControlPlane {
     } catch {
       throw .invalid(error.description)
     }
-    return try await command(on: specification.name) { engine, now throws(CommandError) in
-      try engine.createGroup(specification, dryRun: dryRun, now: now)
+    return try await command(on: specification.name, dryRun: dryRun) { engine, now throws(CommandError) in
+      try engine.createGroup(specification, now: now)
     }
   }
 
   func setPrimary(_ request: PrimaryRequest, of group: GroupName, dryRun: Bool) async throws(ControlError) -> GroupSnapshot {
-    try await command(on: group) { engine, now throws(CommandError) in
-      try engine.setPrimary(
-        of: group, to: BackendID(request.backend), force: request.force, pin: request.pin, dryRun: dryRun, now: now)
+    try await command(on: group, dryRun: dryRun) { engine, now throws(CommandError) in
+      try engine.setPrimary(of: group, to: BackendID(request.backend), force: request.force, pin: request.pin, now: now)
     }
   }
 
   func deleteGroup(_ name: GroupName, dryRun: Bool) async throws(ControlError) {
-    let result: Result<Void, CommandError> = await loop.ask { state, now in
-      do throws(CommandError) {
-        return (.success(()), try state.engine.deleteGroup(name, dryRun: dryRun, now: now))
-      } catch {
-        return (.failure(error), [])
-      }
-    }
-    if case .failure(let error) = result { throw .command(error) }
+    _ = try await command(on: name, dryRun: dryRun) { engine, now throws(CommandError) in try engine.deleteGroup(name, now: now) }
     if dryRun { return }
     for listener in configuration.listeners where listener.group == name { proxy.close(listener.name) }
   }
 
-  /// Carries out a request and answers with the group as it is right afterwards.
+  /// Carries out a request and answers with the group as it is right afterwards, or, when it is deleted, as it was. A dry run is the
+  /// same request on a copy of the engine.
   private func command(
-    on name: GroupName, _ body: @escaping @Sendable (inout Engine, Instant) throws(CommandError) -> [Effect]
+    on name: GroupName, dryRun: Bool, _ body: @escaping @Sendable (inout Engine, Instant) throws(CommandError) -> [Effect]
   ) async throws(ControlError) -> GroupSnapshot {
     let result: Result<GroupSnapshot, CommandError> = await loop.ask { state, now in
       do throws(CommandError) {
-        let effects = try body(&state.engine, now)
-        guard let group = state.engine[name] else { throw .unknownGroup(name) }
-        return (.success(group.snapshot(at: now)), effects)
+        var engine = state.engine
+        let effects = try body(&engine, now)
+        guard let group = engine[name] ?? state.engine[name] else { throw .unknownGroup(name) }
+        if !dryRun { state.engine = engine }
+        return (.success(group.snapshot(at: now)), dryRun ? [] : effects)
       } catch {
         return (.failure(error), [])
       }

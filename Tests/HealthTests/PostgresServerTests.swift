@@ -4,10 +4,8 @@ import Model
 import Testing
 import TestSupport
 
-/// Against a real PostgreSQL 15. Each test has a cluster of its own, or reads one without changing it.
-@Suite(.serialized) struct PostgresClusterTests {
-  private func tcp(_ cluster: PostgresCluster) -> Model.SocketAddress { .ip(.v4(0x7f00_0001), port: cluster.port) }
-
+/// Against a real PostgreSQL. Each test has a server of its own.
+@Suite(.serialized) struct PostgresServerTests {
   private func check(
     _ user: String, _ password: String? = nil, database: String = "postgres", depth: PostgresCheck.Depth = .role
   ) -> HealthCheck.Kind {
@@ -26,21 +24,22 @@ import TestSupport
   }
 
   @Test func everyKindOfAuthentication() async throws {
-    let cluster = try await PostgresCluster.primary()
-    let (tcp, unix) = (tcp(cluster), Model.SocketAddress.unix(path: cluster.socketPath))
+    let server = try await PostgresServer.primary()
+    try await server.prepareAccess()
+    let (tcp, unix) = (try server.address, try await server.socket)
     let good = try await outcomes([
-      (check("trusted"), tcp), (check("md5_user", "md5 secret"), tcp), (check("scram_user", "scram secret ü"), tcp),
-      (check("trusted"), unix), (check("scram_user", "scram secret ü"), unix), (check("clear_user", "clear secret"), unix),
+      (check("leba"), tcp), (check("app_md5", "secret"), tcp), (check("scram_user", "scram secret ü"), tcp),
+      (check("leba"), unix), (check("scram_user", "scram secret ü"), unix), (check("clear_user", "clear secret"), unix),
     ])
     #expect(good.map(\.role) == Array(repeating: .primary, count: 6), "\(good)")
 
     let bad = try await outcomes([
-      (check("md5_user", "wrong"), tcp), (check("scram_user", "wrong"), tcp), (check("scram_user"), tcp),
+      (check("app_md5", "wrong"), tcp), (check("scram_user", "wrong"), tcp), (check("scram_user"), tcp),
       (check("clear_user", "clear secret"), tcp), (check("absent"), tcp), (check("absent_with_password", "x"), tcp),
-      (check("nobody_lets_in"), tcp), (check("trusted", database: "absent"), tcp), (check("limited"), tcp),
+      (check("nobody_lets_in"), tcp), (check("leba", database: "absent"), tcp), (check("limited"), tcp),
     ])
     let expected = [
-      "authentication: FATAL 28P01: password authentication failed for user \"md5_user\"",
+      "authentication: FATAL 28P01: password authentication failed for user \"app_md5\"",
       "authentication: FATAL 28P01: password authentication failed for user \"scram_user\"",
       "authentication: the server asks for a password and none is configured",
       "authentication: the server asks for the password in the clear over an unencrypted connection",
@@ -55,10 +54,11 @@ import TestSupport
   }
 
   @Test func startupDepth() async throws {
-    let cluster = try await PostgresCluster.primary()
-    let tcp = tcp(cluster)
-    let before = cluster.log
-    let quiet = ["trusted", "md5_user", "scram_user", "absent_with_password", "clear_user"]
+    let server = try await PostgresServer.primary()
+    try await server.prepareAccess()
+    let tcp = try server.address
+    let before = server.log
+    let quiet = ["leba", "app_md5", "scram_user", "absent_with_password", "clear_user"]
     try await Checking.run { checking in
       checking.checker.apply(
         quiet.enumerated().map { ProbeTarget(check($1, depth: .startup), at: tcp, member: .test($0)) })
@@ -68,53 +68,52 @@ import TestSupport
       }
     }
     // No session is left, and none has cost the server's log a line.
-    try await eventually("the sessions end") { try await cluster.sessions().isEmpty }
-    #expect(cluster.log == before)
+    try await eventually("the sessions end") { try await server.probeSessions().isEmpty }
+    #expect(server.log == before)
 
     // Refused by name, which takes a server that has started.
     let refused = try await outcomes([
       (check("absent", depth: .startup), tcp), (check("nobody_lets_in", depth: .startup), tcp),
-      (check("trusted", database: "absent", depth: .startup), tcp),
+      (check("leba", database: "absent", depth: .startup), tcp),
     ])
     #expect(refused.map(\.isPass) == [true, true, true])
     // The log is not empty because it could not be.
-    #expect(cluster.log.contains("role \"absent\" does not exist"))
+    #expect(server.log.contains("role \"absent\" does not exist"))
   }
 
   @Test func standbyIsPromoted() async throws {
-    let primary = try await PostgresCluster.primary()
-    let standby = try await primary.standby()
-    try await standby.waitUntilReady()
+    let primary = try await PostgresServer.primary()
+    let standby = try await primary.standby(host: "127.0.0.2")
     try await Checking.run { checking in
       checking.checker.apply([
-        ProbeTarget(check("trusted"), at: tcp(primary), member: .test(1)),
-        ProbeTarget(check("scram_user", "scram secret ü"), at: tcp(standby), member: .test(2)),
+        ProbeTarget(check("leba"), at: try primary.address, member: .test(1)),
+        ProbeTarget(check("app_scram", "secret"), at: try standby.address, member: .test(2)),
       ])
       try await checking.outcomes(of: .test(1), until: "primary") { $0.role == .primary }
       let before = try await checking.outcomes(of: .test(2), until: "replica") { $0.role == .replica }
       #expect(before.allSatisfy { $0.role == .replica })
-      let sessions = try await standby.sessions()
+      let sessions = try await standby.probeSessions()
       #expect(sessions.count == 1)
       try await standby.promote()
-      let outcomes = try await checking.outcomes(of: .test(2), until: "primary") { $0.role == .primary }
+      try await checking.outcomes(of: .test(2), until: "primary") { $0.role == .primary }
       // Not one failure on the way, and no going back.
-      #expect(outcomes.allSatisfy { $0.isPass })
-      #expect(outcomes.filter { $0.role == .primary }.count == 1)
+      let roles = checking.outcomes(of: .test(2)).map(\.role)
+      #expect(roles.drop { $0 == .replica }.allSatisfy { $0 == .primary }, "\(roles)")
       // The same session all the time.
-      #expect(try await standby.sessions() == sessions)
+      let after = try await standby.probeSessions()
+      #expect(after == sessions)
       #expect(checking.outcomes(of: .test(1)).allSatisfy { $0.role == .primary })
     }
-    try await eventually("the sessions end") { try await standby.sessions().isEmpty }
-    #expect(!standby.log.contains("unexpected EOF"))
+    try await eventually("the sessions end") { try await standby.probeSessions().isEmpty }
   }
 
-  /// The interval is an hour: only the kept session can tell.
-  @Test func crashIsSeenAtOnce() async throws {
-    let cluster = try await PostgresCluster.primary()
+  /// The interval is an hour: only the kept session can tell. The postmaster alone dies, or all of the server at once.
+  @Test(arguments: [false, true]) func crashIsSeenAtOnce(whole: Bool) async throws {
+    let server = try await PostgresServer.primary()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(check("trusted"), at: tcp(cluster), interval: .seconds(3600))])
+      checking.checker.apply([ProbeTarget(check("leba"), at: try server.address, interval: .seconds(3600))])
       try await checking.outcomes(until: "primary") { $0.role == .primary }
-      cluster.postmaster.signal(SIGKILL)
+      if whole { try await server.killAll() } else { kill(try await server.postmaster, SIGKILL) }
       let outcomes = try await checking.outcomes(atLeast: 3)
       let kinds = outcomes.dropFirst().map { $0.failure?.kind }
       #expect([.closed, .reset].contains(kinds[0]))
@@ -123,11 +122,11 @@ import TestSupport
   }
 
   @Test func fastShutdownIsSeenAtOnce() async throws {
-    let cluster = try await PostgresCluster.primary()
+    let server = try await PostgresServer.primary()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(check("trusted"), at: tcp(cluster), interval: .seconds(3600))])
+      checking.checker.apply([ProbeTarget(check("leba"), at: try server.address, interval: .seconds(3600))])
       try await checking.outcomes(until: "primary") { $0.role == .primary }
-      cluster.postmaster.signal(SIGINT)
+      try await server.stop()
       let outcomes = try await checking.outcomes(atLeast: 3)
       #expect(
         outcomes[1].failure?.description == "closed: FATAL 57P01: terminating connection due to administrator command")
@@ -138,47 +137,55 @@ import TestSupport
   }
 
   @Test func oneSessionEndedByAnAdministratorIsReplaced() async throws {
-    let cluster = try await PostgresCluster.primary()
+    let server = try await PostgresServer.primary()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(check("trusted"), at: tcp(cluster), interval: .seconds(3600))])
+      checking.checker.apply([ProbeTarget(check("leba"), at: try server.address, interval: .seconds(3600))])
       try await checking.outcomes(until: "primary") { $0.role == .primary }
-      let sessions = try await cluster.sessions()
-      try await cluster.sql("SELECT pg_terminate_backend(\(sessions[0]))")
+      let sessions = try await server.probeSessions()
+      try await server.query("SELECT pg_terminate_backend(\(sessions[0]))")
       let outcomes = try await checking.outcomes(atLeast: 3)
       #expect(outcomes[1].failure?.kind == .closed)
       #expect(outcomes[2].role == .primary)
-      let replaced = try await cluster.sessions()
+      let replaced = try await server.probeSessions()
       #expect(replaced.count == 1 && replaced != sessions)
     }
   }
 
   @Test func frozenServerTimesOut() async throws {
-    let cluster = try await PostgresCluster.primary()
+    let server = try await PostgresServer.primary()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(check("trusted"), at: tcp(cluster), timeout: .milliseconds(500))])
+      checking.checker.apply([ProbeTarget(check("leba"), at: try server.address, timeout: .milliseconds(500))])
       try await checking.outcomes(until: "primary") { $0.role == .primary }
-      cluster.postmaster.signalTree(SIGSTOP)
+      server.freeze()
       let outcomes = try await checking.outcomes(atLeast: checking.outcomes().count + 2)
       #expect(outcomes.suffix(2).contains { $0.failure?.kind == .timedOut })
-      cluster.postmaster.signalTree(SIGCONT)
+      server.thaw()
       let count = checking.outcomes().count
       try await eventually("primary again") { checking.outcomes().dropFirst(count).contains { $0.role == .primary } }
-      try await eventually("one session is left") { try await cluster.sessions().count == 1 }
+      try await eventually("one session is left") { try await server.probeSessions().count == 1 }
     }
   }
 
-  @Test func serverThatTakesNoSessionsYet() async throws {
-    let primary = try await PostgresCluster.primary()
-    let standby = try await primary.standby(settings: ["hot_standby": "off"])
+  /// A smart shutdown lets sessions go on and takes no new ones.
+  @Test func serverThatTakesNoNewSessions() async throws {
+    let server = try await PostgresServer.primary()
     try await Checking.run { checking in
+      let kept = ProbeTarget(check("leba"), at: try server.address, member: .test(1))
+      checking.checker.apply([kept])
+      try await checking.outcomes(of: .test(1), until: "primary") { $0.role == .primary }
+      kill(try await server.postmaster, SIGTERM)
       checking.checker.apply([
-        ProbeTarget(check("trusted", depth: .startup), at: tcp(standby), member: .test(1)),
-        ProbeTarget(check("trusted"), at: tcp(standby), member: .test(2)),
+        kept, ProbeTarget(check("leba", depth: .startup), at: try server.address, member: .test(2)),
+        ProbeTarget(check("leba"), at: try server.address, member: .test(3)),
       ])
-      for member in [MemberKey.test(1), .test(2)] {
-        let outcomes = try await checking.outcomes(of: member, until: "57P03") { $0.failure?.detail.contains("57P03") == true }
-        #expect(!outcomes.contains { $0.isPass })
+      for member in [MemberKey.test(2), .test(3)] {
+        try await checking.outcomes(of: member, until: "57P03") {
+          $0.failure == ProbeFailure(.badResponse, "FATAL 57P03: the database system is shutting down")
+        }
       }
+      let count = checking.outcomes(of: .test(1)).count
+      let later = try await checking.outcomes(of: .test(1), atLeast: count + 3)
+      #expect(later.allSatisfy { $0.role == .primary })
     }
   }
 }

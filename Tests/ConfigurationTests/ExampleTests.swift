@@ -1,0 +1,40 @@
+import Model
+import Testing
+
+@testable import LebaConfiguration
+
+/// What people copy must load without a word.
+@Suite struct ExampleTests {
+  private static let root = #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" }
+  private let environment = ["LEBA_PG_PASSWORD": "secret"]
+
+  @Test(arguments: ["minimal", "postgres", "web", "multi"])
+  func examples(name: String) throws {
+    let configuration = try Configuration.load(file: "\(Self.root)/examples/\(name).yaml", environment: environment)
+    #expect(configuration.warnings == [])
+    #expect(!configuration.groups.isEmpty)
+    #expect(Set(configuration.listeners.map(\.group)) == Set(configuration.groups.map(\.name)))
+  }
+
+  @Test func minimalIsThreeLines() throws {
+    let text = try Document.text(ofFile: Self.root + "/examples/minimal.yaml")
+    #expect(text.split(separator: "\n").count == 3)
+  }
+
+  /// The documents' own configurations: each fenced YAML block that is a whole file. Fragments are not.
+  @Test(arguments: ["docs/CONFIGURATION.md", "README.md"])
+  func documents(name: String) throws {
+    let text = try Document.text(ofFile: "\(Self.root)/\(name)")
+    let blocks = text.components(separatedBy: "```yaml\n").dropFirst().map { $0.components(separatedBy: "\n```")[0] }
+    #expect(!blocks.isEmpty)
+    for block in blocks {
+      #expect(throws: Never.self, "\(block)") { try load(block, environment: environment) }
+    }
+  }
+}
+
+extension String {
+  fileprivate func components(separatedBy separator: String) -> [Substring] {
+    split(separator: separator, omittingEmptySubsequences: false)
+  }
+}
