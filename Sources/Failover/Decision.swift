@@ -70,7 +70,7 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
 
   /// The labels under which a change of primary is counted.
   package static let labelsOfChanges = [
-    "primary_down", "primary_demoted", "role_unproved", "primary_removed", "failback", "manual",
+    "primary_down", "primary_demoted", "role_unproved", "primary_removed", "designation_moved", "failback", "manual",
   ]
 
   package var label: String {

@@ -18,12 +18,14 @@ package enum CommandError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension Engine {
-  /// Adds a group that was asked for at run time.
+  /// Adds a group that was asked for at run time. What its names resolve to may be known already, and is not news to anybody but this
+  /// group: an early lookup brings it.
   package mutating func createGroup(
     _ specification: GroupSpecification, now: Instant
   ) throws(CommandError) -> [Effect] {
     guard self[specification.name] == nil else { throw .groupExists(specification.name) }
-    return add([Group(specification, holdRemoved: holdRemoved, now: now)], now: now)
+    let group = Group(specification, holdRemoved: holdRemoved, now: now)
+    return add([group], now: now) + group.domains.sorted().map(Effect.lookUpNow)
   }
 
   package mutating func deleteGroup(_ name: GroupName, now: Instant) throws(CommandError) -> [Effect] {

@@ -79,12 +79,14 @@ extension Group {
     return designatedAreSettled || now >= electsAnyoneFrom ? best : nil
   }
 
-  /// Eligible members in order of preference: designated, then named before absent, then configured order.
+  /// Eligible members in order of preference: designated, then named before absent, then those whose weight lets them take traffic,
+  /// then configured order.
   func candidates(now: Instant) -> [Member] {
     members.filter { mayLead($0, now: now) }
       .sorted { a, b in
         if a.designated != b.designated { return a.designated }
         if a.isAbsent != b.isAbsent { return b.isAbsent }
+        if (a.weight == 0) != (b.weight == 0) { return b.weight == 0 }
         return (position(a.id) ?? 0) < (position(b.id) ?? 0)
       }
   }

@@ -94,7 +94,7 @@ package struct Group: Sendable {
   }
 
   mutating func reindex() {
-    members.sort { ($0.rank, $0.address.description) < ($1.rank, $1.address.description) }
+    members.sort { ($0.rank, $0.address) < ($1.rank, $1.address) }
     index = Dictionary(uniqueKeysWithValues: members.enumerated().map { ($1.id, $0) })
   }
 }

@@ -80,7 +80,7 @@ package struct AddressRange: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Where a socket listens or connects.
-package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
+package enum SocketAddress: Hashable, Comparable, Sendable, CustomStringConvertible {
   case ip(IPAddress, port: UInt16)
   case unix(path: String)
 
@@ -102,6 +102,16 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
     } else {
       guard case .v4(let value) = IPAddress(String(host)) else { return nil }
       self = .ip(.v4(value), port: port)
+    }
+  }
+
+  /// By address, then port; sockets in the file system last.
+  package static func < (a: SocketAddress, b: SocketAddress) -> Bool {
+    switch (a, b) {
+    case (.ip(let a, let aPort), .ip(let b, let bPort)): (a, aPort) < (b, bPort)
+    case (.unix(let a), .unix(let b)): a < b
+    case (.ip, .unix): true
+    case (.unix, .ip): false
     }
   }
 

@@ -32,6 +32,13 @@ struct DiscoveryTests {
     #expect(script.members == ["primary-db.example.com:[::1]:5432"])
   }
 
+  @Test("members of one name are in the order of their addresses, not of their text")
+  func orderOfAddresses() throws {
+    var script = try Script(.named())
+    script.resolve(.primaryDB, to: "10.0.0.10", "10.0.0.9", "::1")
+    #expect(script.members == ["10.0.0.9", "10.0.0.10", "[::1]"].map { DomainName.primaryDB.at($0) })
+  }
+
   @Test("a name nobody asked for is ignored")
   func foreignName() throws {
     var script = try ready()

@@ -193,6 +193,19 @@ struct FailoverTests {
     #expect(script.serving(.primary) == ["c"])
   }
 
+  @Test("a member of weight 0 takes over only when nobody else can")
+  func weightless() throws {
+    var specification = GroupSpecification.fixed("a", "b", "c")
+    specification.members[1].weight = 0
+    var script = try Script(specification)
+    for id: BackendID in ["a", "b", "c"] { script.pass(id) }
+    script.kill("a")
+    #expect(script.primary == "c")
+    script.wait(.seconds(60))
+    script.kill("c")
+    #expect(script.primary == "b")
+  }
+
   @Test("a down member answers differently: its sessions fare accordingly")
   func endsOfSessions() throws {
     let ends: [(ProbeFailure.Kind, Standing)] = [

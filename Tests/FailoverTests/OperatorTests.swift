@@ -208,13 +208,11 @@ struct GroupLifecycleTests {
     #expect(engine.table.generation == 1)
   }
 
-  @Test("a group is made once and deleted once")
-  func twice() throws {
+  @Test("a group made at run time asks for its names, which may have been resolved long ago")
+  func createByName() throws {
     var engine = Engine(holdRemoved: .seconds(10))
-    _ = try engine.createGroup(specification("x"), now: .zero)
-    #expect(throws: CommandError.groupExists("x")) { try engine.createGroup(specification("x"), now: .zero) }
-    _ = try engine.deleteGroup("x", now: .zero)
-    #expect(throws: CommandError.unknownGroup("x")) { try engine.deleteGroup("x", now: .zero) }
+    let effects = try engine.createGroup(.named(), now: .zero)
+    #expect(effects.suffix(2) == [.lookUpNow(.primaryDB), .lookUpNow(.replicaDB)])
   }
 
   @Test("a deleted group leaves the table, the plan, and nothing else behind; the others are untouched")
@@ -229,6 +227,7 @@ struct GroupLifecycleTests {
     #expect(engine["z"]?.leader == "a")
     #expect(engine["y"]?.leader == nil)
     #expect(engine.violations(at: .zero) == [])
+    #expect(throws: CommandError.unknownGroup("x")) { try engine.deleteGroup("x", now: .zero) }
   }
 
   @Test("one event changes only the groups it is about")
