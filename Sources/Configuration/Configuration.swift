@@ -9,6 +9,8 @@ package struct Configuration: Sendable {
   /// As written; relative to the working directory.
   package var stateDirectory: String
   package var listeners: [ListenerSpecification]
+  /// Whether the file says who listens where; else each group listens where its backends do.
+  package var declaresListeners: Bool
   package var resolver: ResolverSettings
   /// One for each distinct domain, in the order of the file.
   package var domains: [DomainSpecification]

@@ -17,7 +17,8 @@ import Testing
 
   @Test(arguments: ["${", "${}", "${A", "${1A}", "${A-b}", "${A B}", "${ä}", "x${"])
   func malformed(source: String) {
-    #expect(throws: Complaint.self) { try Text(source, environment: ["A": "1"]) }
+    let complaint = #expect(throws: Complaint.self) { try Text(source, environment: ["A": "1", "1A": "1", "A-b": "1", "": "1"]) }
+    #expect(complaint?.problem == "\(quoted(source)) has a '${' that does not begin the name of a variable")
   }
 
   @Test func unsetNamesAreErrorsWhereTheyStand() {

@@ -125,7 +125,8 @@ import Testing
       #expect(error.diagnostics.contains { $0.severity == .error }, "\(yaml)")
       for diagnostic in error.diagnostics {
         #expect(diagnostic.position >= .start && !diagnostic.problem.isEmpty && !diagnostic.remedy.isEmpty, "\(yaml)")
-        #expect(!diagnostic.description.contains(where: \.isNewline), "\(yaml)")
+        let isOneLine = diagnostic.description.allSatisfy { !$0.isNewline }
+        #expect(isOneLine, "\(yaml)")
       }
     }
   }

@@ -57,7 +57,8 @@ import Testing
         "22:10: error: '60' has no unit; write one, for example 5s or 250ms",
         "24:22: error: '10.0.0.300' is not an IP address; write one, for example 10.0.0.1; names go under dns_backends",
         "25:42: error: unknown key 'wieght'; the nearest known key is 'weight'",
-        "29:23: error: 'c' is not declared anywhere; the nearest known name is 'a'; "
+        "27:11: error: the active-passive group 'web' has no primary; add for example primary: b",
+        "29:22: error: 'c' is not declared anywhere; the nearest known name is 'a'; "
           + "or declare it under backends or dns_backends, or write address:port",
         "30:13: error: 'sticky' is not supported by this version yet; remove it",
         "31:30: error: '5' has no unit; write one, for example 5s or 250ms",

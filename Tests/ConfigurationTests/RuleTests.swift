@@ -215,6 +215,21 @@ import Testing
         failover_groups: [{name: g, mode: normal, backends: [a.example]}]
         """,
         "2:54: error: 'a.example' is declared with several ports (1, 2); write which is meant, for example a.example:1"),
+      Case(
+        "primary with two ports",
+        """
+        dns_backends: [{domain: a.example, port: 1}, {domain: a.example, port: 2}]
+        failover_groups: [{name: g, mode: active-passive, backends: ["a.example:1"], primary: a.example}]
+        """,
+        "2:87: error: 'a.example' is declared with several ports (1, 2); write which is meant, for example a.example:1"),
+      Case(
+        "primary on another port",
+        """
+        dns_backends: [{domain: a.example, port: 1}, {domain: a.example, port: 2}]
+        failover_groups: [{name: g, mode: active-passive, backends: ["a.example:1"], primary: "a.example:2"}]
+        """,
+        "2:87: error: the primary 'a.example:2' is not one of the group's backends; the nearest one is 'a.example'; "
+          + "or add it to backends"),
     ])
   func groups(_ example: Case) { #expect(errors(example.yaml) == example.expected) }
 

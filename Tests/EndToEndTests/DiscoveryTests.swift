@@ -132,6 +132,29 @@ extension EndToEnd {
       #expect(try await HTTP.get("/", from: listener).body == two.name)
     }
 
+    @Test func `a DNS server that is not there at the start is waited for`() async throws {
+      let port = try FreePorts.next()
+      let server = try await NginxServer("one", host: "127.0.0.2", port: port)
+      let dns = try await KnotServer(.a("web", "127.0.0.2"))
+      try await dns.stop()
+      let listener = Endpoint.ip("127.0.0.1", try FreePorts.next())
+      let leba = try await LebaProcess.start(
+        """
+        listeners: [{name: web, address: "\(listener)", group: web}]
+        \(EndToEnd.resolver(dns))
+        dns_backends:
+          - {domain: web.example.test, protocol: http, port: \(port), group_name: web, resolution_timeout: 1s}
+        """, untilReady: false)
+      let waiting = Task { try await HTTP.get("/", from: listener).body }
+      try await eventually("somebody waits") { try await leba.metrics().value("leba_connections_held", ["group": "web"]) == 1 }
+      try await eventually("the failure is said and counted") {
+        let lookups = try await leba.metrics().samples.filter { $0.name == "leba_dns_lookups_total" && $0.value > 0 }
+        return leba.log.contains("web.example.test") && lookups.contains { $0.labels["outcome"] != "answer" }
+      }
+      try await dns.start()
+      #expect(try await waiting.value == server.name)
+    }
+
     @Test func `a CNAME chain and an IPv6 address are followed, and an IPv6 listener serves`() async throws {
       let port = try FreePorts.next()
       let server = try await NginxServer("six", host: "::1", port: port)

@@ -125,23 +125,36 @@ extension EndToEnd {
     }
 
     @Test func `a taken port is named, for a listener and for the API`() async throws {
-      let taken = try TCPServer.echo()
-      let free = try FreePorts.next()
-      for (listener, api) in [(taken.endpoint, Endpoint.ip("127.0.0.1", free)), (.ip("127.0.0.1", free), taken.endpoint)] {
-        let directory = try TemporaryDirectory()
-        try directory.write(
-          """
-          api: {address: "\(api)"}
-          state_directory: \(directory.file("state"))
-          backends: [{id: a, address: 127.0.0.2, port: 80, protocol: http}]
-          failover_groups: [{name: g, mode: active-passive, backends: [a], primary: a}]
-          listeners: [{name: web, address: "\(listener)", group: g}]
-          """, to: "config.yaml")
-        let result = try await LebaProcess.command("run", in: directory.path)
-        #expect(result.status == .exited(1))
-        #expect(result.errorOutput.contains("error: "))
-        #expect(result.errorOutput.contains("\(taken.endpoint)"), "\(result.errorOutput)")
-      }
+      let server = try TCPServer.echo()
+      let taken = server.endpoint
+      let free = Endpoint.ip("127.0.0.1", try FreePorts.next())
+      try await Self.expectRefusal(naming: taken, listener: taken, api: free)
+      try await Self.expectRefusal(naming: taken, listener: free, api: taken)
+      withExtendedLifetime(server) {}
+    }
+
+    @Test func `an address of another machine and a socket in no folder are named`() async throws {
+      let free = Endpoint.ip("127.0.0.1", try FreePorts.next())
+      let elsewhere = Endpoint.ip("192.0.2.1", free.port)
+      try await Self.expectRefusal(naming: elsewhere, listener: elsewhere, api: free)
+      let nowhere = Endpoint.unix("/no-such-folder/leba.sock")
+      try await Self.expectRefusal(naming: nowhere, listener: nowhere, api: free)
+    }
+
+    private static func expectRefusal(naming address: Endpoint, listener: Endpoint, api: Endpoint) async throws {
+      let directory = try TemporaryDirectory()
+      try directory.write(
+        """
+        api: {address: "\(api)"}
+        state_directory: \(directory.file("state"))
+        backends: [{id: a, address: 127.0.0.2, port: 80, protocol: http}]
+        failover_groups: [{name: g, mode: active-passive, backends: [a], primary: a}]
+        listeners: [{name: web, address: "\(listener)", group: g}]
+        """, to: "config.yaml")
+      let result = try await LebaProcess.command("run", in: directory.path)
+      #expect(result.status == .exited(1))
+      #expect(result.errorOutput.contains("error: "))
+      #expect(result.errorOutput.contains("\(address)"), "\(result.errorOutput)")
     }
 
     private static func check(_ configuration: String) async throws -> CommandResult {

@@ -143,7 +143,7 @@ extension EndToEnd {
           return client
         }
       }
-      #expect(leba.descriptorCount >= descriptors + 2 * count)
+      #expect(leba.descriptorCount >= 2 * count)
       let growth = leba.residentMemory - memory
       #expect(growth < count * 8192, "\(growth / count) bytes a connection")
       #expect(try await leba.metrics().value("leba_connections_active", ["listener": "web"]) == Double(count))

@@ -188,7 +188,7 @@ import TestSupport
     let seen = counter.value
     try await eventually("more reports") { counter.value >= seen + 5 }
     await checker.stop()
-    #expect(lines.all == ["notice probe fails", "info probe passes"])
+    #expect(lines.all == ["info probe fails", "debug probe passes"])
   }
 }
 

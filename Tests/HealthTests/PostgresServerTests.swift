@@ -57,19 +57,23 @@ import TestSupport
     let server = try await PostgresServer.primary()
     try await server.prepareAccess()
     let tcp = try server.address
-    let before = server.log
+    let before = server.complaints
     let quiet = ["leba", "app_md5", "scram_user", "absent_with_password", "clear_user"]
     try await Checking.run { checking in
+      // Each probe is asked for, so that none is cut short at the end.
       checking.checker.apply(
-        quiet.enumerated().map { ProbeTarget(check($1, depth: .startup), at: tcp, member: .test($0)) })
-      for number in quiet.indices {
-        let outcomes = try await checking.outcomes(of: .test(number), atLeast: 5)
-        #expect(outcomes.allSatisfy { $0.isPass && $0.role == nil }, "\(quiet[number]) \(outcomes)")
+        quiet.enumerated().map { ProbeTarget(check($1, depth: .startup), at: tcp, member: .test($0), interval: .seconds(3600)) })
+      for round in 1...5 {
+        for number in quiet.indices {
+          let outcomes = try await checking.outcomes(of: .test(number), atLeast: round)
+          #expect(outcomes.allSatisfy { $0.isPass && $0.role == nil }, "\(quiet[number]) \(outcomes)")
+          if round < 5 { checking.checker.probeNow(.test(number)) }
+        }
       }
     }
     // No session is left, and none has cost the server's log a line.
     try await eventually("the sessions end") { try await server.probeSessions().isEmpty }
-    #expect(server.log == before)
+    #expect(server.complaints == before)
 
     // Refused by name, which takes a server that has started.
     let refused = try await outcomes([
@@ -77,8 +81,8 @@ import TestSupport
       (check("leba", database: "absent", depth: .startup), tcp),
     ])
     #expect(refused.map(\.isPass) == [true, true, true])
-    // The log is not empty because it could not be.
-    #expect(server.log.contains("role \"absent\" does not exist"))
+    // The complaints are not missing because they would not be seen.
+    #expect(server.complaints.contains { $0.contains("role \"absent\" does not exist") })
   }
 
   @Test func standbyIsPromoted() async throws {
@@ -117,7 +121,10 @@ import TestSupport
       let outcomes = try await checking.outcomes(atLeast: 3)
       let kinds = outcomes.dropFirst().map { $0.failure?.kind }
       #expect([.closed, .reset].contains(kinds[0]))
-      #expect(kinds[1] == .refused)
+      // The kernel takes a server apart piece by piece: the listening socket may outlive the session by a moment.
+      #expect([.refused, .reset].contains(kinds[1]))
+      checking.checker.probeNow(.test)
+      try await checking.outcomes(until: "refused") { $0.failure?.kind == .refused }
     }
   }
 

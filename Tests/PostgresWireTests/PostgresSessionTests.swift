@@ -50,15 +50,15 @@ import Testing
       Issue.record("no first message")
       return
     }
-    let server = TestServer(password: "pencil", salt: [1, 2, 3], iterations: 4096)
-    let first = "r=\(Self.clientNonce)x,s=\(server.salt64),i=4096"
-    guard case .derive(let derivation)? = session.received(Server.authentication(11, Array(first.utf8))).first else {
+    let server = TestServer(salted: [1, 2, 3])
+    let first = "r=\(Self.clientNonce)x,s=c2FsdA==,i=4096"
+    guard case .derive? = session.received(Server.authentication(11, Array(first.utf8))).first else {
       Issue.record("no derivation")
       return
     }
     let transcript = "n=,r=\(Self.clientNonce),\(first),c=biws,r=\(Self.clientNonce)x"
     #expect(
-      session.keyDerived(derivation.run(using: ReferenceHashes()))
+      session.keyDerived(SaltedPassword(bytes: server.salted))
         == .send(
           FrontendMessage.saslResponse(Array("c=biws,r=\(Self.clientNonce)x,p=\(server.proof(transcript))".utf8)).encoded))
     // PostgreSQL sends all of this in one piece.
@@ -70,11 +70,11 @@ import Testing
     var session = session(.role)
     _ = session.received(Server.scramOffered)
     let first = "r=\(Self.clientNonce)x,s=c2FsdA==,i=4096"
-    guard case .derive(let derivation)? = session.received(Server.authentication(11, Array(first.utf8))).first else {
+    guard case .derive? = session.received(Server.authentication(11, Array(first.utf8))).first else {
       Issue.record("no derivation")
       return
     }
-    _ = session.keyDerived(derivation.run(using: ReferenceHashes()))
+    _ = session.keyDerived(SaltedPassword(bytes: [1, 2, 3]))
     let forged = Server.authentication(12, Array("v=\(Base64.encode([UInt8](repeating: 0, count: 32)))".utf8))
     #expect(session.received(forged + Self.letIn) == [.fail(.authentication(.wrongServerSignature))])
     #expect(session.leave() == nil)
@@ -82,10 +82,9 @@ import Testing
 
   @Test func derivationThatComesTooLate() {
     var session = session(.role)
-    let derivation = KeyDerivation(password: Password("x"), salt: [1], iterations: 4096)
-    #expect(session.keyDerived(derivation.run(using: ReferenceHashes())) == nil)
+    #expect(session.keyDerived(SaltedPassword(bytes: [1, 2, 3])) == nil)
     _ = session.connectionEnded()
-    #expect(session.keyDerived(derivation.run(using: ReferenceHashes())) == nil)
+    #expect(session.keyDerived(SaltedPassword(bytes: [1, 2, 3])) == nil)
   }
 
   @Test func startupEndsAtThePasswordRequest() {

@@ -1,23 +1,10 @@
 @testable import PostgresWire
 
-/// The server's half of SCRAM, from RFC 5802, section 3, and not from the code under test.
+/// The server's half of SCRAM, from RFC 5802, section 3, and not from the code under test. It begins after the key derivation,
+/// which the RFC's own vector tests once: 4096 rounds of these hashes take a second in a debug build.
 struct TestServer {
   private let hashes = ReferenceHashes()
-  private let salted: [UInt8]
-  let salt64: String
-  let iterations: Int
-
-  init(password: String, salt: [UInt8], iterations: Int) {
-    salt64 = Base64.encode(salt)
-    self.iterations = iterations
-    var round = hashes.hmacSHA256(key: Array(password.utf8), salt + [0, 0, 0, 1])
-    var sum = round
-    for _ in 1..<iterations {
-      round = hashes.hmacSHA256(key: Array(password.utf8), round)
-      sum = zip(sum, round).map { $0 ^ $1 }
-    }
-    salted = sum
-  }
+  let salted: [UInt8]
 
   func proof(_ transcript: String) -> String {
     let key = hashes.hmacSHA256(key: salted, Array("Client Key".utf8))

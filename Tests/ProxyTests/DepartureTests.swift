@@ -71,8 +71,11 @@ import Testing
     let rig = try Rig { $0.demotedDeadline = .milliseconds(600) }
     let front = try rig.listen(role: .primary)
     rig.publish(.init("a", server.address))
+    let published = leba_monotonic_ns()
     let quiet = try quietClient(front)
     let busy = try busyClient(front, rig)
+    // The deadline counts from the demotion, not from when the backend became known.
+    #expect(eventually { leba_monotonic_ns() - published > 300_000_000 })
     let start = leba_monotonic_ns()
     rig.publish(.init("a", server.address, Standings(primary: .demoted, replica: .serve, any: .serve)))
     #expect(quiet.receive().end == .clean)

@@ -95,11 +95,17 @@ import Testing
     #expect(counts.active == 1)
     // The same name with another route: the old session stays with the old one.
     rig.proxy.close("front")
-    _ = try rig.listen(role: .replica)
+    let replica = TestServer.named("replica")
+    let replicaOnly = Standings(primary: .idle, replica: .serve, any: .idle)
+    rig.publish(
+      .init("a", server.address, Standings(primary: .serve, replica: .idle, any: .serve)),
+      .init("b", replica.address, replicaOnly))
+    let moved = try rig.listen(role: .replica)
+    #expect(try #require(TestSocket(connectingTo: moved)).receiveText(7) == "replica")
     client.send("six")
     #expect(client.receiveText(3) == "six")
     client.close()
-    #expect(rig.ends(as: .completed))
+    #expect(rig.ends(as: .completed, count: 2))
   }
 
   @Test func theConnectionLimitPausesAcceptingAndResumes() throws {

@@ -3,7 +3,7 @@ import Synchronization
 
 /// A real web server that answers with its own name, so that a test sees who served it.
 ///
-/// `/` gives the name; `/slow` trickles 64 KiB at 32 KiB a second; `/health` answers 200.
+/// `/` gives the name; `/slow` trickles 64 KiB at 32 KiB a second, without longer pauses; `/health` answers 200.
 package final class NginxServer: Sendable {
   package let name: String
   package let endpoint: Endpoint
@@ -39,7 +39,7 @@ package final class NginxServer: Sendable {
           root \(directory.file("files"));
           location = / { return 200 "\(name)"; }
           location = /health { return 200 "ok"; }
-          location = /slow { limit_rate 32k; }
+          location = /slow { limit_rate 32k; sendfile on; sendfile_max_chunk 2k; }
         }
       }
       """, to: "nginx.conf")

@@ -22,7 +22,10 @@ extension Format<Located<SocketAddress>> {
       }
       if let address, case .ip(let ip, _) = address.value, !ip.isLoopback {
         map.reader.error(
-          "the API on \(address.value) could be reached from other hosts, which needs authentication and TLS; this version has neither yet",
+          """
+          the API on \(address.value) could be reached from other hosts, which needs authentication and TLS; \
+          this version has neither yet
+          """,
           "use a loopback address, for example 127.0.0.1:8080, or unix:/PATH",
           at: address.position)
       }

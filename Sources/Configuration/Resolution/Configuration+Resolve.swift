@@ -20,7 +20,8 @@ extension Configuration {
     }
     return Configuration(
       zone: declarations.zone, engine: declarations.engine, workers: declarations.workers,
-      stateDirectory: declarations.stateDirectory, listeners: listening.listeners, resolver: declarations.resolver,
+      stateDirectory: declarations.stateDirectory, listeners: listening.listeners, declaresListeners: declarations.listeners != nil,
+      resolver: declarations.resolver,
       domains: domains(declarations.dnsBackends.map(\.value)), groups: groups, apiAddress: declarations.api.value,
       backends: backends, warnings: reader.diagnostics, directory: directory)
   }

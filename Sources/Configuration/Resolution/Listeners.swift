@@ -1,4 +1,4 @@
-import Model
+package import Model
 
 /// Who listens where. Two sockets on one address cannot both be had, and a listener on a backend's address would connect to
 /// itself; both are found here rather than when the second socket is bound.
@@ -55,7 +55,7 @@ struct ListenerResolution {
       guard let name = declaration.name, let address = declaration.address,
         let group = declaration.group.flatMap({ built[$0.value] })
       else { continue }
-      listeners.append(listener(name.value, at: address.value, for: group, role: declaration.role))
+      listeners.append(ListenerSpecification(name: name.value, address: address.value, for: group, role: declaration.role))
     }
     guard !reader.hasErrors else { return }
     let served = Set(listeners.map(\.group))
@@ -82,33 +82,37 @@ struct ListenerResolution {
   mutating func addDefaults() {
     let positions = Dictionary(drafts.map { ($0.name, $0.position) }) { first, _ in first }
     for group in groups {
-      guard let first = group.members.first(where: \.isPrimary) ?? group.members.first, let port = first.port else { continue }
-      let address = SocketAddress.ip(.v4(0x7F00_0001), port: port)
-      let remedy = "give it one under listeners"
+      guard let listener = ListenerSpecification(defaultFor: group) else { continue }
+      let address = listener.address
       let place = positions[group.name] ?? .start
-      if let holder = claims.holder(of: address) {
+      let obstacle =
+        claims.holder(of: address).map { "\(address) is taken by \($0)" }
+        ?? backends[address].map { "\(address) is the address of the backend \(quoted($0.rawValue))" }
+      if let obstacle {
         reader.warning(
-          "the group \(quoted(group.name.rawValue)) gets no listener: \(address) is taken by \(holder)", remedy, at: place)
-      } else if let backend = backends[address] {
-        reader.warning(
-          "the group \(quoted(group.name.rawValue)) gets no listener: \(address) is the address of the backend \(quoted(backend.rawValue))",
-          remedy, at: place)
+          "the group \(quoted(group.name.rawValue)) gets no listener: \(obstacle)", "give it one under listeners", at: place)
       } else {
         claims.claim(address, for: "the group \(quoted(group.name.rawValue))")
-        listeners.append(listener(ListenerName(group.name.rawValue), at: address, for: group, role: nil))
+        listeners.append(listener)
       }
     }
   }
+}
 
-  private func listener(_ name: ListenerName, at address: SocketAddress, for group: GroupSpecification, role: ListenerRole?)
-    -> ListenerSpecification
-  {
+extension ListenerSpecification {
+  /// Where a group listens that nobody gave a listener: on 127.0.0.1, at the port of its primary or first member. Nil when that has none.
+  package init?(defaultFor group: GroupSpecification) {
+    guard let port = (group.members.first(where: \.isPrimary) ?? group.members.first)?.port else { return nil }
+    self.init(name: ListenerName(group.name.rawValue), address: .ip(.v4(0x7F00_0001), port: port), for: group, role: nil)
+  }
+
+  init(name: ListenerName, address: SocketAddress, for group: GroupSpecification, role: ListenerRole?) {
     let usual: ListenerRole =
       switch group.mode {
       case .activePassive: .primary
       case .normal: .any
       }
-    return ListenerSpecification(
+    self.init(
       name: name, address: address, group: group.name, role: role ?? usual,
       clientSpeaksFirst: group.members.allSatisfy(\.proto.clientSpeaksFirst))
   }

@@ -104,7 +104,8 @@ final class PostgresProber: Prober {
   }
 
   private func fail(_ failure: ProbeFailure) {
-    let (wasProbing, wasEstablished) = (isProbing, session?.isEstablished ?? false)
+    guard let session else { return }
+    let (wasProbing, wasEstablished) = (isProbing, session.isEstablished)
     stop()
     if wasProbing {
       onEvent(.failed(failure, sessionEnded: wasEstablished))

@@ -165,8 +165,8 @@ final class ProbeRunner {
     guard members[key]?.lastVerdict != verdict else { return }
     members[key]?.lastVerdict = verdict
     switch verdict {
-    case .passed: logger.info("probe passes", metadata: metadata)
-    case .failed: logger.notice("probe fails", metadata: metadata)
+    case .passed: logger.debug("probe passes", metadata: metadata)
+    case .failed: logger.info("probe fails", metadata: metadata)
     }
   }
 }

@@ -24,8 +24,9 @@ enum Departure: Equatable {
 
   /// How long a session must have been silent before it counts as quiet. Longer than the pause between two packets of one answer.
   static let demotedQuiet = Duration.milliseconds(100)
-  /// Longer for the process's own drain: an application between two requests of one conversation deserves to finish it.
-  static let drainQuiet = Duration.seconds(1)
+  /// Longer for the process's own drain: an application between two requests of one conversation deserves to finish it, and an answer
+  /// that pauses must not be cut short in good order. A second is not enough: a server that limits its rate pauses that long.
+  static let drainQuiet = Duration.seconds(5)
 
   static func decide(_ circumstances: Circumstances, busy: Bool, lastActivity: Instant, now: Instant) -> Departure {
     let ownDrain = circumstances.processEndsAt.map {

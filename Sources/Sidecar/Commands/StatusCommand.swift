@@ -59,7 +59,7 @@ enum Answer {
       var table = TextTable(["BACKEND", "ADDRESS", "HEALTH", "ROLE", "SCORE", "CONNECTIONS", "WHY"])
       for backend in backends {
         table.add([
-          (backend.id == primaryKey ? "* " : "  ") + backend.id, backend.port.map { "\(backend.address):\($0)" } ?? backend.address,
+          (backend.id == primaryKey ? "* " : "  ") + backend.id, backend.endpoint,
           backend.health, backend.role, backend.score.map(String.init) ?? "-", String(backend.activeConnections), backend.reason,
         ])
       }
@@ -82,5 +82,10 @@ enum Answer {
     let eligible: Bool
     let reason: String
     let activeConnections: Int
+
+    var endpoint: String {
+      guard let port else { return address }
+      return address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
+    }
   }
 }

@@ -56,17 +56,21 @@ final class ControlLoop: Sendable {
     while true {
       for message in mailbox.receive(until: state.engine.nextDeadline) {
         let now = Instant.monotonicNow
+        // What time alone changes comes first: a fact must not meet a proof of role that has expired.
+        reachDeadline(&state, actuators, now)
         switch message {
         case .event(let event): carryOut(state.engine.handle(event, now: now), &state, actuators)
         case .work(let body): carryOut(body(&state, now), &state, actuators)
         case .stop: return
         }
       }
-      let now = Instant.monotonicNow
-      if let deadline = state.engine.nextDeadline, deadline <= now {
-        carryOut(state.engine.handle(.deadlineReached, now: now), &state, actuators)
-      }
+      reachDeadline(&state, actuators, Instant.monotonicNow)
     }
+  }
+
+  private func reachDeadline(_ state: inout State, _ actuators: Actuators, _ now: Instant) {
+    guard let deadline = state.engine.nextDeadline, deadline <= now else { return }
+    carryOut(state.engine.handle(.deadlineReached, now: now), &state, actuators)
   }
 
   private func carryOut(_ effects: [Effect], _ state: inout State, _ actuators: Actuators) {

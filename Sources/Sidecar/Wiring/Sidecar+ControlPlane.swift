@@ -2,6 +2,7 @@ import ControlAPI
 import Discovery
 import Failover
 import LebaConfiguration
+import Logging
 import Model
 import Proxy
 import Synchronization
@@ -22,7 +23,7 @@ extension Sidecar: ControlPlane {
       state: state(groups), version: VersionCommand.current, uptimeSeconds: (ContinuousClock.now - startedAt).seconds,
       engine: proxy.engineInUse, connectionLimit: proxy.connectionLimit, zone: configuration.zone,
       configurationFile: configurationFile,
-      listeners: configuration.listeners.map { listener in
+      listeners: listeners.withLock { $0 }.map { listener in
         StatusView.Listener(
           name: listener.name.rawValue, address: listener.address.description, group: listener.group.rawValue,
           role: listener.role.rawValue, activeConnections: connections.listeners[listener.name]?.active ?? 0)
@@ -39,12 +40,12 @@ extension Sidecar: ControlPlane {
     switch phase.withLock({ $0 }) {
     case .starting: .starting
     case .draining: .draining
-    case .running: groups.contains { $0.state == .starting } || groups.count < configuration.groups.count ? .starting : .ready
+    case .running: groups.contains { $0.state == .starting } ? .starting : .ready
     }
   }
 
   func activeConnections() async -> [MemberKey: Int] {
-    let groups = Dictionary(uniqueKeysWithValues: configuration.listeners.map { ($0.name, $0.group) })
+    let groups = Dictionary(uniqueKeysWithValues: listeners.withLock { $0 }.map { ($0.name, $0.group) })
     var counts: [MemberKey: Int] = [:]
     for (name, listener) in proxy.statistics().listeners {
       guard let group = groups[name] else { continue }
@@ -63,8 +64,23 @@ extension Sidecar: ControlPlane {
     } catch {
       throw .invalid(error.description)
     }
-    return try await command(on: specification.name, dryRun: dryRun) { engine, now throws(CommandError) in
+    let group = try await command(on: specification.name, dryRun: dryRun) { engine, now throws(CommandError) in
       try engine.createGroup(specification, now: now)
+    }
+    if !dryRun { listen(for: specification) }
+    return group
+  }
+
+  /// A group made through the API listens where one of the file would. The group is wanted even where the address is not to be had:
+  /// then it is watched, and a line in the log says why nothing connects to it.
+  private func listen(for group: GroupSpecification) {
+    guard !configuration.declaresListeners, let listener = ListenerSpecification(defaultFor: group) else { return }
+    do {
+      try proxy.open(listener)
+      listeners.withLock { $0.append(listener) }
+      logger.notice("listening on \(listener.address) for \(listener.group) (\(listener.role.rawValue))")
+    } catch {
+      logger.warning("the group \(group.name) gets no listener: \(error)")
     }
   }
 
@@ -77,7 +93,11 @@ extension Sidecar: ControlPlane {
   func deleteGroup(_ name: GroupName, dryRun: Bool) async throws(ControlError) {
     _ = try await command(on: name, dryRun: dryRun) { engine, now throws(CommandError) in try engine.deleteGroup(name, now: now) }
     if dryRun { return }
-    for listener in configuration.listeners where listener.group == name { proxy.close(listener.name) }
+    let closing = listeners.withLock { listeners in
+      defer { listeners.removeAll { $0.group == name } }
+      return listeners.filter { $0.group == name }
+    }
+    for listener in closing { proxy.close(listener.name) }
   }
 
   /// Carries out a request and answers with the group as it is right afterwards, or, when it is deleted, as it was. A dry run is the

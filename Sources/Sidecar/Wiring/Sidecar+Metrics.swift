@@ -3,7 +3,7 @@ import Discovery
 import Health
 import Model
 import Proxy
-import LebaConfiguration
+import Synchronization
 
 /// The parts' own statistics in the shape of docs/METRICS.md. The failover metrics are ControlAPI's: it has the engine's view.
 extension Sidecar {
@@ -29,7 +29,7 @@ extension Sidecar {
       bytes.samples.append(.init([label, ("direction", "received")], Double(listener.received)))
       bytes.samples.append(.init([label, ("direction", "sent")], Double(listener.sent)))
     }
-    for group in configuration.groups.map(\.name).sorted() {
+    for group in Set(listeners.withLock { $0 }.map(\.group)).sorted() {
       held.samples.append(.init([("group", group.rawValue)], Double(statistics.held[group] ?? 0)))
     }
     let pauses = MetricFamily(

@@ -21,6 +21,8 @@ final class Sidecar: Sendable {
   let health: HealthChecker
   let startedAt = ContinuousClock.now
   let phase = Mutex(Phase.starting)
+  /// Those of the configuration, and those of groups made through the API.
+  let listeners: Mutex<[ListenerSpecification]>
 
   enum Phase {
     case starting, running, draining
@@ -31,6 +33,7 @@ final class Sidecar: Sendable {
     self.configuration = configuration
     self.configurationFile = file
     self.logger = logger
+    listeners = Mutex(configuration.listeners)
     var settings = Proxy.Settings()
     settings.workers = configuration.workers
     settings.engine = configuration.engine
@@ -95,6 +98,7 @@ final class Sidecar: Sendable {
   private func startTraffic() {
     discovery.watch(configuration.domains)
     loop.post(.groupsConfigured(configuration.groups))
+    // Whoever asks the loop from now on asks after the groups are there.
     phase.withLock { $0 = .running }
     logger.notice(
       """
