@@ -43,7 +43,7 @@ let pureTargets: [Target] = [
   tests("ModelTests", ["Model"]),
   tests("FailoverTests", ["Failover", "Model"]),
   tests("SimulationTests", ["Failover", "Model"]),
-  tests("PostgresWireTests", ["PostgresWire"]),
+  tests("PostgresWireTests", ["PostgresWire", "Model"]),
   tests("DiscoveryTests", ["Discovery", "Model"]),
   tests("ProxyTests", ["Proxy", "Model", "CLinux"]),
 ]
@@ -75,7 +75,7 @@ let packageTargets: [Target] = [
     swiftSettings: strict),
   .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
   tests("ConfigurationTests", ["LebaConfiguration", "Model"]),
-  tests("HealthTests", ["Health", "PostgresWire", "Model", "TestSupport"] + nio),
+  tests("HealthTests", ["Health", "PostgresWire", "Model", "TestSupport", logging] + nio),
   tests("ControlAPITests", ["ControlAPI", "Failover", "Health", "Model", logging]),
   tests("EndToEndTests", ["TestSupport", "Sidecar"]),
 ]

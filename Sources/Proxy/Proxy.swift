@@ -153,8 +153,8 @@ package final class Proxy: Sendable {
 
   // MARK: The end
 
-  /// Closes the listeners at once. Held connections keep their chance; sessions go on until they end, fall quiet for a second with
-  /// no answer owed, or `timeout` passes. Returns when none is left. `stop` is still to be called.
+  /// Closes the listeners at once. Held connections keep their chance; sessions go on until they end, fall quiet for a while with
+  /// no answer owed (`Departure.drainQuiet`), or `timeout` passes. Returns when none is left. `stop` is still to be called.
   package func drain(timeout: Duration) async {
     await withCheckedContinuation { continuation in
       drain(timeout: timeout) { continuation.resume() }

@@ -45,6 +45,14 @@ import Testing
       ])
   }
 
+  @Test func aValueCannotGrowWithoutBound() {
+    let shown = String(repeating: "${A}", count: 15)
+    #expect(
+      diagnostics("zone: \(String(repeating: "${A}", count: 66))", environment: ["A": String(repeating: "x", count: 1000)]) == [
+        "1:7: error: '\(shown)…' becomes longer than 64 KiB; use shorter variables, or fewer"
+      ])
+  }
+
   @Test func keysAreNotReplaced() {
     #expect(
       diagnostics("${ZONE}: a", environment: ["ZONE": "zone"]).first

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct ProbeScheduleTests {
   private static let interval = Duration.milliseconds(300)
-  private var random = SplitMix64(seed: 7)
+  private var random = SeededGenerator(seed: 7)
 
   private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
 
@@ -145,7 +145,7 @@ import Testing
 
   /// Random events against what must always hold.
   @Test(arguments: 0..<20) mutating func randomEvents(seed: Int) {
-    var random = SplitMix64(seed: UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     let members = (0..<12).map { MemberKey.test($0) }
     var schedule = ProbeSchedule(maximumInFlight: 3)
     var known: Set<MemberKey> = []

@@ -1,3 +1,4 @@
+import Model
 import Testing
 
 @testable import PostgresWire
@@ -189,7 +190,7 @@ import Testing
   }
 
   @Test func mutatedExchanges() {
-    var random = SeededGenerator(state: 7677)
+    var random = SeededGenerator(seed: 7677)
     let text = Array("r=\(Self.clientNonce)server,s=c2FsdHNhbHQ=,i=4096".utf8)
     for _ in 0..<5000 {
       var machine = begun()

@@ -1,4 +1,5 @@
 import PostgresWire
+import Model
 import Testing
 
 @Suite struct MessageDecoderTests {
@@ -90,7 +91,7 @@ import Testing
 
   /// Bytes flipped, lost, doubled and moved, in random slices: an error or messages, never a trap, never more kept than the bound.
   @Test func mutatedStreams() {
-    var random = SeededGenerator(state: 0x1eba)
+    var random = SeededGenerator(seed: 0x1eba)
     let bound = 600
     var errors = 0
     for _ in 0..<8000 {

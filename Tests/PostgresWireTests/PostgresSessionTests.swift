@@ -1,3 +1,4 @@
+import Model
 import Testing
 
 @testable import PostgresWire
@@ -220,7 +221,7 @@ import Testing
   }
 
   @Test func mutatedConversations() {
-    var random = SeededGenerator(state: 5432)
+    var random = SeededGenerator(seed: 5432)
     for _ in 0..<5000 {
       var session = session(.role)
       for part in [Self.letIn, Server.answer("f")] {

@@ -258,10 +258,11 @@ import Testing
   }
 
   @Test func processDrain() {
-    #expect(decide(.serve, silent: .seconds(1), processEndsIn: .seconds(30)) == .closeCleanly(.drained))
-    #expect(
-      decide(.serve, silent: .milliseconds(900), processEndsIn: .seconds(30)) == .lookAgain(at: Self.now + .milliseconds(100)))
-    #expect(decide(.serve, busy: true, silent: .seconds(20), processEndsIn: .seconds(30)) == .lookAgain(at: Self.now + .seconds(1)))
+    let quiet = Departure.drainQuiet
+    let almost = quiet - .milliseconds(100)
+    #expect(decide(.serve, silent: quiet, processEndsIn: .seconds(30)) == .closeCleanly(.drained))
+    #expect(decide(.serve, silent: almost, processEndsIn: .seconds(30)) == .lookAgain(at: Self.now + .milliseconds(100)))
+    #expect(decide(.serve, busy: true, silent: .seconds(20), processEndsIn: .seconds(30)) == .lookAgain(at: Self.now + quiet))
     #expect(decide(.serve, busy: true, processEndsIn: .zero) == .reset(.drained))
     #expect(decide(.serve, busy: false, processEndsIn: .zero) == .closeCleanly(.drained))
     #expect(decide(.dead, silent: .seconds(1), processEndsIn: .seconds(30)) == .reset(.backendLost))

@@ -159,7 +159,7 @@ import Testing
 
 @Suite struct ContainerTests {
   @Test func deadlinesExpireInOrderWhateverHappensToThem() {
-    var generator = Noise(seed: 42)
+    var generator = SeededGenerator(seed: 42)
     var heap = DeadlineHeap()
     var truth: [UInt32: Int64] = [:]
     for step in 0..<20_000 {
@@ -186,7 +186,7 @@ import Testing
   }
 
   @Test func listsOfSessionsKeepTheirOrder() throws {
-    var generator = Noise(seed: 7)
+    var generator = SeededGenerator(seed: 7)
     var slab = try SessionSlab(capacity: 64)
     var list = SessionList(.hold)
     var other = SessionList(.backend)

@@ -18,7 +18,7 @@ import Testing
         guard let client = TestSocket(connectingTo: front) else { return wrong.add(1) }
         let sent = noise(700_000, seed: UInt64(number))
         Threads.start {
-          var generator = Noise(seed: UInt64(number) &+ 99)
+          var generator = SeededGenerator(seed: UInt64(number) &+ 99)
           var rest = sent[...]
           while !rest.isEmpty {
             let chunk = rest.prefix(Int.random(in: 1...90_000, using: &generator))

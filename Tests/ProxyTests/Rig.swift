@@ -119,22 +119,9 @@ private final class SignalBox: Sendable {
 
 /// Bytes that look random and are the same every time.
 func noise(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
-  var generator = Noise(seed: seed)
+  var generator = SeededGenerator(seed: seed)
   var bytes: [UInt8] = []
   bytes.reserveCapacity(count + 8)
   while bytes.count < count { withUnsafeBytes(of: generator.next()) { bytes.append(contentsOf: $0) } }
   return Array(bytes[..<count])
-}
-
-/// SplitMix64.
-struct Noise: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
 }

@@ -59,7 +59,7 @@ struct World {
   private(set) var inputs = 0
   private(set) var decisions: [Decision] = []
   private(set) var publications = 0
-  var random: SplitMix64
+  var random: SeededGenerator
   var clusters: [Cluster]
   /// What was configured, and what the auditor was told of it.
   private let specifications: [GroupName: (real: GroupSpecification, told: GroupSpecification)]
@@ -76,7 +76,7 @@ struct World {
     seed: UInt64, sabotage: Sabotage = .none, told: (GroupSpecification) -> GroupSpecification = { $0 },
     holdRemovedTold: Duration? = nil
   ) {
-    var random = SplitMix64(seed: seed)
+    var random = SeededGenerator(seed: seed)
     let plan = WorldPlan(using: &random)
     engine = Engine(holdRemoved: plan.holdRemoved)
     auditor = Auditor(holdRemoved: holdRemovedTold ?? plan.holdRemoved)

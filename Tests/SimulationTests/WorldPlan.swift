@@ -7,7 +7,7 @@ struct WorldPlan {
   var clusterOfGroup: [Int] = []
   let holdRemoved: Duration
 
-  init(using random: inout SplitMix64) {
+  init(using random: inout SeededGenerator) {
     holdRemoved = random.duration(milliseconds: 0...5000)
     for number in 0..<Int.random(in: 1...2, using: &random) {
       let count = Int.random(in: 1...3, using: &random)
@@ -23,7 +23,8 @@ struct WorldPlan {
     }
   }
 
-  private static func group(_ name: GroupName, of cluster: World.Cluster, using random: inout SplitMix64) -> GroupSpecification {
+  private static func group(_ name: GroupName, of cluster: World.Cluster, using random: inout SeededGenerator) -> GroupSpecification
+  {
     let check = HealthCheck(
       kind: random.chance(40) ? .postgres(PostgresCheck(depth: .role)) : .tcp, interval: random.duration(milliseconds: 200...800),
       timeout: random.duration(milliseconds: 100...600), healthyThreshold: Int.random(in: 1...3, using: &random),

@@ -26,7 +26,9 @@ package func eventually<T: Sendable>(
 ) async throws -> T {
   let end = ContinuousClock.now + limit
   var lastError: (any Error)?
-  repeat {
+  while true {
+    // Asked once more after the end: on a starved machine the last pause may have taken all the time there was.
+    let isLast = ContinuousClock.now >= end
     do {
       if let value = try await condition() { return value }
       lastError = nil
@@ -35,8 +37,9 @@ package func eventually<T: Sendable>(
     } catch {
       lastError = error
     }
+    if isLast { break }
     try await Task.sleep(for: pause)
-  } while ContinuousClock.now < end
+  }
   throw TestFailure("not within \(limit): \(what)" + (lastError.map { "; last error: \($0)" } ?? ""))
 }
 

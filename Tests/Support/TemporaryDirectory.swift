@@ -12,7 +12,13 @@ package final class TemporaryDirectory: Sendable {
     chmod(path, 0o711)
   }
 
-  deinit { try? FileManager.default.removeItem(atPath: path) }
+  /// A server that has just been killed may still write its last file while the folder goes: the second look takes that too.
+  deinit {
+    for _ in 0..<50 where (try? FileManager.default.removeItem(atPath: path)) == nil {
+      guard FileManager.default.fileExists(atPath: path) else { return }
+      usleep(20_000)
+    }
+  }
 
   package func file(_ name: String) -> String { "\(path)/\(name)" }
 

@@ -1,5 +1,8 @@
 /// A scalar of the file after `${NAME}` was replaced from the environment.
 struct Text {
+  /// A value of the environment can be long, and a file can name it a hundred thousand times.
+  private static let limit = 1 << 16
+
   let value: String
   /// How messages show it: as the file has it. What came from the environment may be a secret and is never repeated.
   let shown: String
@@ -31,6 +34,9 @@ struct Text {
             "the environment variable \(quoted(name)) is not set", "set it, or write $${\(name)} if the text itself is meant")
         }
         result += replacement
+        guard result.utf8.count <= Self.limit else {
+          throw Complaint("\(shown) becomes longer than \(Self.limit / 1024) KiB", "use shorter variables, or fewer")
+        }
         rest = rest[name.endIndex...].dropFirst()
       } else {
         result += "$"

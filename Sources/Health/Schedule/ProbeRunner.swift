@@ -31,7 +31,7 @@ final class ProbeRunner {
   private let logger: Logger
   private let statistics: ProbeLedger
   private let onReport: (ProbeReport) -> Void
-  private var random: SplitMix64
+  private var random: SeededGenerator
   private var schedule = ProbeSchedule(maximumInFlight: ProbeRunner.maximumInFlight)
   private var members: [MemberKey: Member] = [:]
   private var alarm: (at: Instant, task: Scheduled<Void>)?
@@ -42,7 +42,7 @@ final class ProbeRunner {
   ) {
     self.loop = loop
     self.hashing = hashing
-    self.random = SplitMix64(seed: seed)
+    self.random = SeededGenerator(seed: seed)
     self.logger = logger
     self.statistics = statistics
     self.onReport = onReport

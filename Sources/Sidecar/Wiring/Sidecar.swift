@@ -54,6 +54,8 @@ final class Sidecar: Sendable {
 
   /// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once.
   func run() async throws {
+    // libdispatch makes its timer descriptor with the first timer, and traps when there is none to be had by then: have it now.
+    try await Task.sleep(for: .nanoseconds(1))
     let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
     do {
       try discovery.start()
