@@ -55,7 +55,7 @@ package enum Standing: Hashable, Sendable {
   case serve
   /// No new connections; sessions go on undisturbed (a standby that nobody asked to leave).
   case idle
-  /// No new connections; sessions end when they fall quiet, at the latest after `drainTimeout`.
+  /// No new connections; sessions go on until they end themselves, at the latest after `drainTimeout`.
   case drain
   /// No new connections; the backend lost its role. Quiet sessions end at once, busy ones after a short deadline.
   case demoted

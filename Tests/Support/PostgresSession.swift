@@ -17,6 +17,9 @@ package final class PostgresSession: Sendable {
 
     package var sqlState: String? { if case .server(let sqlState, _) = self { sqlState } else { nil } }
 
+    /// The connection had been made, and its peer ended it.
+    package var isBroken: Bool { self == .connection(.reset) || self == .connection(.ended) }
+
     /// 25006: the statement would write, and the server is a standby or the session read-only.
     package var isReadOnly: Bool { sqlState == "25006" }
   }

@@ -6,7 +6,7 @@ package final class PostgresWriters: Sendable {
     case written(String)
     /// A session that had been established failed.
     case sessionFailed(number: Int, PostgresSession.Failure)
-    /// A new session could not be had.
+    /// A new session could not be had: refused, or broken before it was ready.
     case refused(PostgresSession.Failure)
   }
 
@@ -44,6 +44,9 @@ package final class PostgresWriters: Sendable {
     let start = load.outcomes.count { $0.note != nil }
     try await eventually("\(count) more writes") { self.load.outcomes.count { $0.note != nil } >= start + count }
   }
+
+  /// So far.
+  package var report: Report { Report(outcomes: load.outcomes) }
 
   package func stop() async throws -> Report { Report(outcomes: try await load.stop()) }
 

@@ -37,6 +37,11 @@ enum Document {
   static func parse(_ text: String) throws(PlacedComplaint) -> Node {
     try checkCharacters(text)
     try checkAliases(text)
+    // A tree that is too deep is found and freed in there: what comes out is safe to recurse over.
+    return try DeepStack.run { Result<Node, PlacedComplaint> { () throws(PlacedComplaint) in try tree(of: text) } }.get()
+  }
+
+  private static func tree(of text: String) throws(PlacedComplaint) -> Node {
     let root: Node?
     do {
       // The basic resolver does not guess types: `Value` decides what a scalar is where it is used.
