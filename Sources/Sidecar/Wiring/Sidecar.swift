@@ -98,9 +98,10 @@ final class Sidecar: Sendable {
   }
 
   private func startTraffic() {
-    discovery.watch(configuration.domains)
+    // First the groups: a name from the hosts file is resolved at once, and an answer before them would find nobody who wants it.
+    // And whoever asks the loop from now on asks after they are there.
     loop.post(.groupsConfigured(configuration.groups))
-    // Whoever asks the loop from now on asks after the groups are there.
+    discovery.watch(configuration.domains)
     phase.withLock { $0 = .running }
     logger.notice(
       """
