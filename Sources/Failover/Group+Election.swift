@@ -50,7 +50,7 @@ extension Group {
     }
     if mayLead(current, now: now) {
       if override == nil, let preferred = preferred(over: current, now: now) {
-        if leaderLostDesignation {
+        if leaderWasDesignated {
           install(preferred, kind: .failover, reason: .designationMoved, now: now, into: &outcome)
         } else {
           let ready = preferred.eligibleSince.map { now - $0 } ?? .zero
@@ -105,7 +105,7 @@ extension Group {
     // Where members testify, their word counts and not a name: two writable servers never alternate.
     guard !current.designated, !current.check.provesRole, mayChange(now: now) else { return nil }
     guard let best = candidates(now: now).first, best.designated, best.id != current.id else { return nil }
-    if leaderLostDesignation { return best }
+    if leaderWasDesignated { return best }
     guard let due = failbackDue(best) else { return nil }
     return now >= due ? best : nil
   }
@@ -119,7 +119,7 @@ extension Group {
     let evidence = members.map { $0.evidence(at: now) }
     outcome.record(kind, from: leader, to: member.id, reason: reason, evidence: evidence)
     leader = member.id
-    leaderLostDesignation = false
+    leaderWasDesignated = false
     alarmedAboutTwoWritable = false
     // A choice that did not keep its backend in place is over.
     if kind != .manual { override = nil }

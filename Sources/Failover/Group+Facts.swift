@@ -85,12 +85,10 @@ extension Group {
   mutating func rederiveAttributes(now: Instant, into outcome: inout Outcome) {
     for position in members.indices {
       let before = members[position]
+      if before.id == leader, before.designated { leaderWasDesignated = true }
       guard let ranks = namedBy[before.id], let first = ranks.min() else {
         if !before.isAbsent { members[position].discovered = .absent(since: now) }
-        if before.designated {
-          members[position].designated = false
-          if before.id == leader { leaderLostDesignation = true }
-        }
+        members[position].designated = false
         continue
       }
       let source = specification.members[first]
@@ -109,7 +107,6 @@ extension Group {
         }
       }
       members[position].discovered = configured ? .configured : .named(domains)
-      if before.id == leader { leaderLostDesignation = leaderLostDesignation || before.designated }
       if members[position].check != before.check { outcome.membershipChanged = true }
     }
     reindex()

@@ -32,9 +32,9 @@ package struct Group: Sendable {
   package internal(set) var override: Override?
   package internal(set) var holding = false
   var hasServed = false
-  /// DNS took the designation from the leader: once somebody else has it, that is an instruction, unlike a recovery. Means nothing
-  /// while the leader is designated.
-  var leaderLostDesignation = false
+  /// The leader has been the designated primary while it led. If it is not any more, DNS has taken the designation away: an
+  /// instruction, unlike a recovery.
+  var leaderWasDesignated = false
   var alarmedAboutTwoWritable = false
   /// Domains that have had no authoritative outcome yet.
   var unresolvedDomains: Set<DomainName> = []
