@@ -40,11 +40,12 @@ let pureTargets: [Target] = [
   library("PostgresWire"),
   library("Discovery", ["Model", "CAres", "CLinux"]),
   library("Proxy", ["Model", "CLinux"]),
+  .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
   tests("ModelTests", ["Model"]),
   tests("FailoverTests", ["Failover", "Model"]),
   tests("SimulationTests", ["Failover", "Model"]),
   tests("PostgresWireTests", ["PostgresWire", "Model"]),
-  tests("DiscoveryTests", ["Discovery", "Model"]),
+  tests("DiscoveryTests", ["Discovery", "Model", "TestSupport", "CAres"]),
   tests("ProxyTests", ["Proxy", "Model", "CLinux"]),
 ]
 
@@ -53,12 +54,13 @@ let packageTargets: [Target] = [
   .target(
     name: "LebaConfiguration", dependencies: ["Model", .product(name: "Yams", package: "Yams")], path: "Sources/Configuration",
     swiftSettings: strict),
+  library("Journal", ["Model", .product(name: "GRDB", package: "GRDB.swift")]),
   library(
     "Health", ["Model", "PostgresWire", logging, .product(name: "Crypto", package: "swift-crypto")] + nio),
   library(
     "ControlAPI",
     [
-      "Failover", "Model", logging,
+      "Failover", "LebaConfiguration", "Model", logging,
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "HummingbirdCore", package: "hummingbird"),
       .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -68,15 +70,15 @@ let packageTargets: [Target] = [
   .executableTarget(
     name: "Sidecar",
     dependencies: [
-      "LebaConfiguration", "ControlAPI", "Discovery", "Failover", "Health", "Model", "Proxy", "CLinux", logging,
+      "LebaConfiguration", "ControlAPI", "Discovery", "Failover", "Health", "Journal", "Model", "Proxy", "CLinux", logging,
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
     ],
     swiftSettings: strict),
-  .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
   tests("ConfigurationTests", ["LebaConfiguration", "Model"]),
+  tests("JournalTests", ["Journal", "Model", "TestSupport"]),
   tests("HealthTests", ["Health", "PostgresWire", "Model", "TestSupport", logging] + nio),
-  tests("ControlAPITests", ["ControlAPI", "Failover", "Health", "Model", logging]),
+  tests("ControlAPITests", ["ControlAPI", "Failover", "Health", "LebaConfiguration", "Model", logging]),
   tests("EndToEndTests", ["TestSupport", "Sidecar"]),
 ]
 
@@ -91,6 +93,7 @@ let package = Package(
       .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
       .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
       .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+      .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
       .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
       .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
       .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),

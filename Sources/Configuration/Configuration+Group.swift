@@ -19,7 +19,11 @@ extension Configuration {
     let declaration = Format<GroupDeclaration>.group.read(Value(node: Node(pairs), name: "the group", reader: reader))
     if let declaration, let name = declaration.name {
       let draft = GroupDraft(name: name.value, position: .start, declaration: declaration)
-      if let group = draft.build(from: directory, reader: reader), !reader.hasErrors { return group }
+      if let frame = draft.build(from: topology.directory, reader: reader), !reader.hasErrors,
+        let group = GroupDerivation(frame).specification
+      {
+        return group
+      }
     }
     throw GroupRefusal(reasons: reader.diagnostics.map { "\($0.problem); \($0.remedy)" })
   }

@@ -12,16 +12,17 @@ package struct Configuration: Sendable {
   /// Whether the file says who listens where; else each group listens where its backends do.
   package var declaresListeners: Bool
   package var resolver: ResolverSettings
-  /// One for each distinct domain, in the order of the file.
-  package var domains: [DomainSpecification]
-  package var groups: [GroupSpecification]
+  /// The groups before DNS was asked. Who runs them keeps a copy, and tells it what DNS says.
+  package var topology: Topology
   package var apiAddress: SocketAddress
   /// The items of `backends`, whether a group uses them or not.
   package var backends: [BackendID: BackendSpecification]
   /// What a person should know although the file is valid, in its order.
   package var warnings: [Diagnostic]
-  /// What groups made while we run may refer to.
-  let directory: Directory
+
+  /// One for each distinct domain, in the order of the file.
+  package var domains: [DomainSpecification] { topology.domains }
+  package var groups: [GroupSpecification] { topology.groups }
 
   /// How long the process waits for its sessions when it stops: as long as its most patient group.
   package var drainTimeout: Duration { groups.map(\.drainTimeout).max() ?? .seconds(30) }

@@ -8,12 +8,19 @@ extension Configuration {
     if !lines.isEmpty { lines.append("") }
     lines.append("DNS (removed addresses are kept for \(resolver.holdRemoved.text))")
     let width = domains.map(\.domain.rawValue.count).max() ?? 0
-    return lines + domains.map { "  " + padded($0.domain.rawValue, to: width) + "  " + refresh(of: $0) }
+    return lines + domains.map { "  " + padded($0.domain.rawValue, to: width) + "  " + records(of: $0) + refresh(of: $0) }
   }
 
   private func report(on group: GroupSpecification) -> [String] {
     let sockets = listeners.filter { $0.group == group.name }.map { "\($0.address) (\($0.role.rawValue))" }
-    let listening = sockets.isEmpty ? "no listener" : "on " + sockets.joined(separator: ", ")
+    let listening: String =
+      if !sockets.isEmpty {
+        "on " + sockets.joined(separator: ", ")
+      } else if !declaresListeners, ListenerSpecification(defaultFor: group) == nil {
+        "on 127.0.0.1 and the port of its records"
+      } else {
+        "no listener"
+      }
     var checks: [HealthCheck] = []
     for check in group.members.map(\.check) where !checks.contains(check) { checks.append(check) }
 
@@ -59,6 +66,16 @@ extension Configuration {
     case .activePassive:
       let interval = asking.map(\.interval).max() ?? .zero
       return "as soon as another member proves that it is writable; each is asked every \(interval.text)"
+    }
+  }
+
+  /// Nothing where it is addresses alone.
+  private func records(of domain: DomainSpecification) -> String {
+    switch (domain.record, domain.readsText) {
+    case (.address, false): ""
+    case (.address, true): "addresses and TXT, "
+    case (.srv, false): "SRV, "
+    case (.srv, true): "SRV and TXT, "
     }
   }
 

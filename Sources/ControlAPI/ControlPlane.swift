@@ -1,4 +1,5 @@
 package import Failover
+package import LebaConfiguration
 package import Model
 
 /// What the API needs of the process it controls. The sidecar implements it on top of its control loop, so that every answer is
@@ -14,6 +15,13 @@ package protocol ControlPlane: Sendable {
   func createGroup(_ request: GroupRequest, dryRun: Bool) async throws(ControlError) -> GroupSnapshot
   func setPrimary(_ request: PrimaryRequest, of group: GroupName, dryRun: Bool) async throws(ControlError) -> GroupSnapshot
   func deleteGroup(_ name: GroupName, dryRun: Bool) async throws(ControlError)
+
+  func dnsStatus() async -> DNSStatusView
+  /// Asks for an early lookup of one name, or of all. Returns those concerned.
+  func refreshDNS(_ domain: DomainName?, dryRun: Bool) async throws(ControlError) -> [DomainName]
+  func dnsEntries() async -> [DNSEntry]
+  func addDNSEntry(_ request: DNSEntryRequest, dryRun: Bool) async throws(ControlError) -> DNSEntry
+  func removeDNSEntry(_ domain: DomainName, dryRun: Bool) async throws(ControlError)
 }
 
 /// One consistent look at the engine.
@@ -31,6 +39,7 @@ package struct ControlView: Sendable {
 
 package enum ControlError: Error, Sendable {
   case command(CommandError)
+  case dnsEntry(DNSEntryRefusal)
   /// The request is well-formed and makes no sense; says why.
   case invalid(String)
 }
@@ -98,6 +107,17 @@ package struct StatusView: Sendable, Encodable {
     }
   }
 
+  /// Where state is kept over a restart, or why it is not.
+  package struct Journal: Sendable, Encodable {
+    package let path: String?
+    package let problem: String?
+
+    package init(path: String?, problem: String?) {
+      self.path = path
+      self.problem = problem
+    }
+  }
+
   package let state: State
   package let version: String
   package let uptimeSeconds: Double
@@ -107,10 +127,11 @@ package struct StatusView: Sendable, Encodable {
   package let configurationFile: String
   package let listeners: [Listener]
   package let domains: [Domain]
+  package let journal: Journal
 
   package init(
     state: State, version: String, uptimeSeconds: Double, engine: String, connectionLimit: Int, zone: String?,
-    configurationFile: String, listeners: [Listener], domains: [Domain]
+    configurationFile: String, listeners: [Listener], domains: [Domain], journal: Journal
   ) {
     self.state = state
     self.version = version
@@ -121,5 +142,6 @@ package struct StatusView: Sendable, Encodable {
     self.configurationFile = configurationFile
     self.listeners = listeners
     self.domains = domains
+    self.journal = journal
   }
 }

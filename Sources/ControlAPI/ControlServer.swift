@@ -27,6 +27,7 @@ package struct ControlServer: Sendable {
     router.add(middleware: ProblemMiddleware(logger: logger))
     router.add(middleware: RequestGuard(address: address))
     Groups(plane: plane).register(on: router)
+    DNS(plane: plane).register(on: router)
     Events(plane: plane).register(on: router)
     Status(plane: plane).register(on: router)
     Metrics(plane: plane).register(on: router)

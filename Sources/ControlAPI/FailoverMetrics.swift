@@ -11,6 +11,8 @@ extension ControlView {
       "leba_group_primary", .gauge, help: "1 for the current primary of a group, 0 for its other backends.")
     var healthy = MetricFamily("leba_group_healthy_backends", .gauge, help: "Backends of a group whose probes pass.")
     var failed = MetricFamily("leba_group_failed_backends", .gauge, help: "Backends of a group whose probes fail.")
+    var refused = MetricFamily(
+      "leba_group_addresses_refused_total", .counter, help: "Discovered addresses outside of the group's allowed_cidrs.")
     var score = MetricFamily(
       "leba_backend_health_score", .gauge, help: "Share of passed probes among the last twenty, 0 to 100.")
     for group in groups {
@@ -21,6 +23,7 @@ extension ControlView {
       }
       sinceLast.samples.append(.init([label], group.lastFailover.map { (now - $0).seconds } ?? .infinity))
       healthy.samples.append(.init([label], Double(group.healthyCount)))
+      refused.samples.append(.init([label], Double(group.refusedAddresses)))
       failed.samples.append(.init([label], Double(group.failedCount)))
       for member in group.members {
         let labels = [label, ("backend", member.id.rawValue)]
@@ -32,6 +35,6 @@ extension ControlView {
     for kind in Decision.Kind.allCases {
       audit.samples.append(.init([("kind", kind.rawValue)], Double(history.countByKind[kind] ?? 0)))
     }
-    return [events, sinceLast, primary, healthy, failed, score, audit]
+    return [events, sinceLast, primary, healthy, failed, refused, score, audit]
   }
 }

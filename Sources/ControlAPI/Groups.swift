@@ -122,7 +122,7 @@ private struct BackendDetail: Encodable {
   }
 
   enum CodingKeys: String, CodingKey {
-    case id, address, port, `protocol`, weight, zone, health, healthSince, score, role, administrative, discovered, eligible,
+    case id, address, port, `protocol`, weight, tier, zone, health, healthSince, score, role, administrative, discovered, eligible,
       reason,
       activeConnections
   }
@@ -140,6 +140,7 @@ private struct BackendDetail: Encodable {
     }
     try values.encode(member.proto.rawValue, forKey: .protocol)
     try values.encode(member.weight, forKey: .weight)
+    try values.encode(member.tier, forKey: .tier)
     try values.encode(member.zone, forKey: .zone)
     try values.encode(member.health.rawValue, forKey: .health)
     try values.encode(member.healthSince.wallClock(now: now), forKey: .healthSince)
@@ -159,6 +160,7 @@ extension Member.Discovered {
     case .configured: "configured"
     case .named(let domains): "named by " + domains.sorted().map(\.rawValue).joined(separator: ", ")
     case .absent(let since): "absent since \(since.wallClock(now: now))"
+    case .drained(let since): "drained since \(since.wallClock(now: now))"
     }
   }
 }

@@ -23,8 +23,20 @@ enum JSON {
   /// Decodes a request body of the wanted shape; anything else is a `DecodingError` that becomes a problem, and a key nobody
   /// knows is refused because it is more often a typing error than a wish for the default.
   static func decode<T: Decodable>(_ type: T.Type, keys: Set<String>, from request: Request) async throws -> T {
-    let buffer = try await request.body.collect(upTo: ControlServer.bodyLimit)
-    let data = Data(buffer.readableBytesView)
+    try decode(type, keys: keys, from: try await body(of: request))
+  }
+
+  /// The same for a body that may be left out.
+  static func decodeIfPresent<T: Decodable>(_ type: T.Type, keys: Set<String>, from request: Request) async throws -> T? {
+    let data = try await body(of: request)
+    return data.isEmpty ? nil : try decode(type, keys: keys, from: data)
+  }
+
+  private static func body(of request: Request) async throws -> Data {
+    Data(try await request.body.collect(upTo: ControlServer.bodyLimit).readableBytesView)
+  }
+
+  private static func decode<T: Decodable>(_ type: T.Type, keys: Set<String>, from data: Data) throws -> T {
     let value = try JSONDecoder().decode(T.self, from: data)
     if let object = try JSONSerialization.jsonObject(with: data) as? [String: Any],
       let unknown = object.keys.sorted().first(where: { !keys.contains($0) })

@@ -2,6 +2,7 @@ import Failover
 import Foundation
 import HTTPTypes
 import Hummingbird
+import LebaConfiguration
 import Logging
 
 /// An error as the client sees it: `application/problem+json` (RFC 9457) with `type`, `title`, `status` and `detail`.
@@ -37,6 +38,12 @@ extension Problem {
       switch error {
       case .unknownGroup, .notAMember: self.init(status: .notFound, detail: error.description)
       case .groupExists, .notEligible: self.init(status: .conflict, detail: error.description)
+      }
+    case .dnsEntry(let refusal):
+      switch refusal {
+      case .unknown: self.init(status: .notFound, detail: refusal.description)
+      case .exists, .declared: self.init(status: .conflict, detail: refusal.description)
+      case .invalid: self.init(status: .unprocessableContent, detail: refusal.description)
       }
     }
   }

@@ -39,7 +39,7 @@ struct AddressFilter: Sendable {
     if allowed.contains(where: { $0.contains(address) }) { return nil }
     switch address {
     case .v4(let value): return SpecialRanges.refusal(v4: value)
-    case .v6(let value): return SpecialRanges.refusal(v6: value)
+    case .v6(let value): return SpecialRanges.refusal(v6: value.number)
     }
   }
 
@@ -149,7 +149,7 @@ extension IPAddress {
 
   /// `::ffff:a.b.c.d` as `a.b.c.d`.
   fileprivate var unmapped: IPAddress {
-    if case .v6(let value) = self, value >> 32 == 0xFFFF { return .v4(UInt32(truncatingIfNeeded: value)) }
+    if case .v6(let value) = self, value.number >> 32 == 0xFFFF { return .v4(UInt32(truncatingIfNeeded: value.number)) }
     return self
   }
 }

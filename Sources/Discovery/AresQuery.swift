@@ -31,26 +31,29 @@ final class AresQuery {
   /// `ares_library_init` is not safe to call from two threads at once.
   private static let library = leba_ares_initialize()
 
+  /// Beyond the deadline of any lookup, so that it decides nothing.
+  private static let timeoutMilliseconds: Int32 = 600_000
+
   /// Opens the channel. `completed` is called once, from inside `ask`, `process` or `end`, and must only take a note.
-  init(id: UInt32, server: SocketAddress, timeout: Duration, poller: Poller, completed: @escaping (UInt32, Completion) -> Void) {
+  init(id: UInt32, server: SocketAddress, poller: Poller, completed: @escaping (UInt32, Completion) -> Void) {
     self.id = id
     self.poller = poller
     self.completed = completed
     guard Self.library == LEBA_ARES_SUCCESS else { return }
-    let milliseconds = Int32(clamping: timeout.nanoseconds / 1_000_000)
     let status = leba_ares_open(
-      &channel, server.description, max(milliseconds, 1), socketChanged, Unmanaged.passUnretained(self).toOpaque())
+      &channel, server.description, Self.timeoutMilliseconds, socketChanged, Unmanaged.passUnretained(self).toOpaque())
     if status != LEBA_ARES_SUCCESS { channel = nil }
   }
 
   deinit { end() }
 
-  func ask(_ name: DomainName, _ type: RecordType) {
+  /// The name must be a host name; see `WireName.isHostName`.
+  func ask(_ key: LookupKey) {
     guard let channel else {
       completed(id, .failed(status: LEBA_ARES_NO_MEMORY))
       return
     }
-    leba_ares_query(channel, name.rawValue, Int32(type.rawValue), queryEnded, Unmanaged.passUnretained(self).toOpaque())
+    leba_ares_query(channel, key.name.description, Int32(key.type.rawValue), queryEnded, Unmanaged.passUnretained(self).toOpaque())
   }
 
   func process(_ event: Poller.Event) {

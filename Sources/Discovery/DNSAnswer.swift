@@ -6,8 +6,9 @@ import Model
 /// because only `empty` may ever remove a backend.
 enum DNSAnswer: Hashable, Sendable {
   /// The wanted records at the end of the alias chain. The TTL is the smallest of the whole chain: an alias that may
-  /// change in a second makes all behind it as short-lived (envoy#28925).
-  case records([RecordData], timeToLive: UInt32)
+  /// change in a second makes all behind it as short-lived (envoy#28925). `additional` are the addresses of the targets of SRV
+  /// records that the server sent along.
+  case records([RecordData], timeToLive: UInt32, additional: [ResourceRecord] = [])
   /// The name, or this type at the name, does not exist. `timeToLive` is nil when the answer carries no SOA.
   case empty(Denial, timeToLive: UInt32?)
 
@@ -92,12 +93,14 @@ extension DNSAnswer {
     let chain = try AliasChain(from: name, in: message.answers)
     let found = message.answers.filter { $0.owner == chain.end && $0.data.type == type }
     if found.isEmpty {
+      // Records of the wanted type at another name: whatever this answers, it does not deny ours.
+      guard !message.answers.contains(where: { $0.data.type == type }) else { throw .mismatch }
       self = try .denial(in: message, behind: chain)
     } else if message.header.code == .nameError {
       throw .contradiction
     } else {
       let timeToLive = found.reduce(chain.timeToLive) { min($0, $1.timeToLive) }
-      self = .records(found.map(\.data), timeToLive: timeToLive)
+      self = .records(found.map(\.data), timeToLive: timeToLive, additional: message.addresses(ofTargetsIn: found))
     }
   }
 
@@ -115,6 +118,19 @@ extension DNSAnswer {
     let vouches = header.recursionAvailable || (header.isAuthoritative && chain.length == 0)
     guard vouches, denial == .noSuchName || !delegates else { throw .referral }
     return .empty(denial, timeToLive: nil)
+  }
+}
+
+extension DNSMessage {
+  /// Addresses of the additional section, as far as an answered SRV record asks for them: nothing else there is of interest, and what
+  /// is not taken cannot mislead.
+  fileprivate func addresses(ofTargetsIn records: [ResourceRecord]) -> [ResourceRecord] {
+    var targets: Set<WireName> = []
+    for case .service(let service) in records.map(\.data) { targets.insert(service.target) }
+    if targets.isEmpty { return [] }
+    return additional.filter { record in
+      if case .address = record.data { targets.contains(record.owner) } else { false }
+    }
   }
 }
 
@@ -151,6 +167,8 @@ extension RecordData {
     case .alias: .cname
     case .nameServer: .ns
     case .startOfAuthority: .soa
+    case .service: .srv
+    case .text: .txt
     case .other: nil
     }
   }

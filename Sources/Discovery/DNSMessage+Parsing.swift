@@ -13,7 +13,7 @@ extension DNSMessage {
     let questionCount = try reader.uint16()
     let answerCount = try reader.uint16()
     let authorityCount = try reader.uint16()
-    _ = try reader.uint16()
+    let additionalCount = try reader.uint16()
     header = Header(
       id: id,
       isResponse: flags & 0x8000 != 0,
@@ -28,6 +28,7 @@ extension DNSMessage {
     }
     answers = try reader.records(answerCount)
     authority = try reader.records(authorityCount)
+    additional = (try? reader.records(additionalCount)) ?? []
   }
 }
 
@@ -94,6 +95,14 @@ struct DNSReader {
     throw .truncated
   }
 
+  /// RFC 1035 section 3.3: a length octet and as many bytes.
+  private mutating func characterString(end: Int) throws(DNSMessageError) -> String {
+    let next = offset + 1 + Int(bytes[offset])
+    guard next <= end else { throw .recordLength }
+    defer { offset = next }
+    return String(decoding: bytes[(offset + 1)..<next], as: UTF8.self)
+  }
+
   mutating func records(_ count: UInt16) throws(DNSMessageError) -> [ResourceRecord] {
     var records: [ResourceRecord] = []
     for _ in 0..<count { records.append(try record()) }
@@ -125,7 +134,7 @@ struct DNSReader {
       return .address(.v4(try uint32()))
     case .aaaa:
       guard end - offset == 16 else { throw .recordLength }
-      return .address(.v6(try number(16)))
+      return .address(.v6(IPv6Number(try number(16))))
     case .ns:
       return .nameServer(try name())
     case .cname:
@@ -136,6 +145,13 @@ struct DNSReader {
       _ = try name()
       for _ in 0..<4 { _ = try uint32() }
       return .startOfAuthority(minimum: try uint32())
+    case .srv:
+      let (priority, weight, port) = (try uint16(), try uint16(), try uint16())
+      return .service(ServiceRecord(priority: priority, weight: weight, port: port, target: try name()))
+    case .txt:
+      var strings: [String] = []
+      while offset < end { strings.append(try characterString(end: end)) }
+      return .text(strings)
     }
   }
 }

@@ -72,13 +72,26 @@ package final class Discovery: Sendable {
   }
 
   /// Replaces the set of names. New ones are looked up at once, others are forgotten.
-  package func watch(_ domains: [DomainSpecification]) { mailbox.watch(domains) }
+  ///
+  /// - Parameter remembered: answers of an earlier run. One is told when no server has answered within 300 ms, or the lookup failed.
+  package func watch(_ domains: [DomainSpecification], remembered: [DomainName: RememberedAnswer] = [:]) {
+    mailbox.watch(domains, remembered: remembered)
+  }
+
+  /// Replaces the addresses that answers may not lead back to. They count from the next lookups on.
+  package func setOwnListeners(_ listeners: [SocketAddress]) { mailbox.setOwnListeners(listeners) }
 
   /// Asks for an early lookup of one name, or of all: at most one a second and name. Any number of calls is cheap.
-  package func refresh(_ domain: DomainName?) { mailbox.refresh(domain) }
+  ///
+  /// - Returns: the names concerned; none when `domain` is not watched.
+  @discardableResult
+  package func refresh(_ domain: DomainName?) -> Set<DomainName> { mailbox.refresh(domain) }
 
   /// What is known of each name, by name.
   package func status() -> [DomainStatus] { mailbox.statuses() }
+
+  /// The name servers in use, in the configured order.
+  package func servers() -> [ServerStatus] { mailbox.servers }
 }
 
 private func runResolver(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {

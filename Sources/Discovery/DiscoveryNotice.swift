@@ -15,6 +15,8 @@ package struct DiscoveryNotice: Hashable, Sendable {
     case addressesRefused = "addresses_refused"
     case tooManyAddresses = "too_many_addresses"
     case filesNotWatched = "files_not_watched"
+    case servedFromMemory = "served_from_memory"
+    case textIgnored = "text_ignored"
   }
 
   package let severity: Severity

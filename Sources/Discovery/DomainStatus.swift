@@ -3,9 +3,11 @@ package import Model
 /// What discovery knows of one name, for the API, the metrics and `leba resolve`. Instants are on the monotonic clock.
 package struct DomainStatus: Hashable, Sendable {
   package struct Record: Hashable, Sendable {
-    package let address: IPAddress
-    /// When the answer that named it may no longer be believed. Past while DNS fails; the address stays.
+    package let endpoint: DiscoveredEndpoint
+    /// When the answer that named it may no longer be believed. Past while DNS fails; the endpoint stays.
     package let expires: Instant
+    /// The last answer did not name it, an earlier one of a rotating set did.
+    package let isKept: Bool
   }
 
   package struct Refused: Hashable, Sendable {
@@ -14,48 +16,64 @@ package struct DomainStatus: Hashable, Sendable {
     package let reason: String
   }
 
-  /// What the last lookup of one family brought.
-  package struct Family: Hashable, Sendable {
-    package var label: LookupLabel
-    /// `NXDOMAIN`, `aliasLoop`, …; empty when the label says it all.
-    package var detail: String
+  /// One question of the last lookup and what it brought.
+  package struct Part: Hashable, Sendable {
+    /// A service with more targets than this shows the first.
+    static let maximum = 16
+
+    /// `db.example.com`, or a target of the service.
+    package let name: String
+    /// `A`, `AAAA`, `SRV` or `TXT`.
+    package let type: String
+    package let label: LookupLabel
+    /// `NXDOMAIN`, `SERVFAIL`, …; empty when the label says it all.
+    package let detail: String
     /// The name server that answered, or whose failure was the most telling.
-    package var server: SocketAddress?
+    package let server: SocketAddress?
+
+    var isFailure: Bool { if case .failed = label { true } else { false } }
   }
 
-  /// Where the addresses come from.
+  /// Where the endpoints come from.
   package enum Source: String, Hashable, Sendable {
     case dns
     case hostsFile = "hosts_file"
     case literal
+    /// An answer of an earlier run; no server has answered since.
+    case memory
   }
 
   package let domain: DomainName
+  package var record: RecordKind
   package var source = Source.dns
-  /// The last good addresses.
+  /// The last good endpoints.
   package var records: [Record] = []
   /// Addresses of the last answers that the filter refused; at most 16 are kept, all are counted.
   package var refused: [Refused] = []
   package var refusedTotal: UInt64 = 0
   package var isLookingUp = false
   package var nextLookup: Instant
-  package var a: Family?
-  package var aaaa: Family?
+  package var parts: [Part] = []
+  /// What the TXT strings say; nil where they are not read or were never answered.
+  package var attributes: TextAttributes?
+  /// TXT strings without effect, counted whenever they change.
+  package var ignoredText: [IgnoredText: UInt64] = [:]
   package var lastOutcome: LookupLabel?
   package var lastLookupEnded: Instant?
   /// When a server last vouched for the set, also for an empty one.
   package var lastAnswered: Instant?
   package var consecutiveFailures = 0
-  /// Lookups (both families together) by how they ended.
+  /// Lookups (all questions of one together) by how they ended.
   package var lookups: [LookupLabel: UInt64] = [:]
   package var lastLookupDuration: Duration?
   /// The sum over all lookups, whose number is the sum of `lookups`.
   package var lookupDurations = Duration.zero
-  package var addedAddresses: UInt64 = 0
-  package var removedAddresses: UInt64 = 0
+  package var addedEndpoints: UInt64 = 0
+  package var removedEndpoints: UInt64 = 0
 
-  init(domain: DomainName, nextLookup: Instant) {
+  init(domain: DomainName, record: RecordKind, nextLookup: Instant) {
     self.domain = domain
+    self.record = record
     self.nextLookup = nextLookup
   }
 }
@@ -73,6 +91,18 @@ package enum LookupLabel: Hashable, Sendable, CaseIterable {
     case .answer: "answer"
     case .empty: "empty"
     case .failed(let failure): failure.rawValue
+    }
+  }
+}
+
+extension DomainStatus.Part {
+  init(_ key: LookupKey, _ result: Lookup.Result) {
+    name = key.name.description
+    type = key.type.text
+    switch result {
+    case .answered(.records, let server): (label, detail, self.server) = (.answer, "", server)
+    case .answered(.empty(let denial, _), let server): (label, detail, self.server) = (.empty, denial.rawValue, server)
+    case .failed(let failure, let text, let server): (label, detail, self.server) = (.failed(failure), text, server)
     }
   }
 }

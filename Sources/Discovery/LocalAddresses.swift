@@ -18,7 +18,8 @@ enum LocalAddresses {
         addresses.insert(.v4(UInt32(bigEndian: value)))
       case AF_INET6:
         var value = UnsafeRawPointer(address).loadUnaligned(as: sockaddr_in6.self).sin6_addr
-        addresses.insert(.v6(withUnsafeBytes(of: &value) { UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)) }))
+        let number = withUnsafeBytes(of: &value) { UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)) }
+        addresses.insert(.v6(IPv6Number(number)))
       default: continue
       }
     }

@@ -2,9 +2,10 @@ import Model
 
 /// One question put to the name servers until one of them answers it. Pure; the loop carries out its actions.
 ///
-/// A server that is silent for the length of a try is not given up: the next one is asked, and whoever answers first is
-/// believed. So a slow server costs nothing but a packet, and a dead one costs one try. A server that answered with
-/// an error is not asked again by this lookup (RFC 9520). The length of a try doubles with each round over the servers.
+/// A second server is asked after a short delay, and the next ones whenever a try has lasted its time. Nobody is given up:
+/// whoever answers first is believed. So a slow server costs nothing but a packet, and a dead one costs one delay, once. A server
+/// that answered with an error is not asked again by this lookup (RFC 9520). The length of a try doubles with each round over
+/// the servers.
 struct Lookup: Sendable {
   /// What came of a try.
   enum Reply: Hashable, Sendable {
@@ -18,7 +19,8 @@ struct Lookup: Sendable {
   }
 
   enum Result: Hashable, Sendable {
-    case answered(DNSAnswer, server: SocketAddress)
+    /// `server` is nil where none had to be asked.
+    case answered(DNSAnswer, server: SocketAddress?)
     /// `detail` is for people; empty when the kind says it all.
     case failed(DNSFailure, detail: String, server: SocketAddress?)
   }
@@ -33,32 +35,41 @@ struct Lookup: Sendable {
   /// Settings of the tries; see `ResolverSettings`.
   struct Plan: Hashable, Sendable {
     static let maximumRounds = 10
+    static let longestRaceDelay = Duration.milliseconds(100)
 
     var rounds: Int
     var tryTimeout: Duration
+    /// Until a second server is asked.
+    var raceDelay: Duration
 
     init(_ settings: ResolverSettings) {
       rounds = min(max(settings.retryAttempts, 0), Self.maximumRounds - 1) + 1
       tryTimeout = min(max(settings.timeout, .milliseconds(10)), .seconds(60))
+      raceDelay = min(tryTimeout / 3, Self.longestRaceDelay)
     }
   }
 
   private enum State: Sendable {
-    /// When the last of `tries` ends, the next is begun. It never ends after the deadline.
-    case asking
+    /// At `nextAsk` another server is asked; nil when none is left.
+    case asking(nextAsk: Instant?)
     case finished
   }
 
   private struct Try: Sendable {
     let server: SocketAddress
     let ends: Instant
+    /// Its answer is still welcome.
     var isOpen = true
+    /// It has lasted its time.
+    var isOverdue = false
+
+    var isAwaited: Bool { isOpen && !isOverdue }
   }
 
   private let servers: [SocketAddress]
   private let plan: Plan
   private let deadline: Instant
-  private var state = State.asking
+  private var state = State.asking(nextAsk: nil)
   private var tries: [Try] = []
   /// The next place in the sequence of all servers, `plan.rounds` times over.
   private var place = 0
@@ -75,7 +86,7 @@ struct Lookup: Sendable {
   /// When `tick` must be called at the latest; nil once finished.
   var nextTick: Instant? {
     switch state {
-    case .asking: tries.last?.ends ?? deadline
+    case .asking(let nextAsk): (tries.filter(\.isAwaited).map(\.ends) + [nextAsk].compactMap { $0 }).min() ?? deadline
     case .finished: nil
     }
   }
@@ -83,16 +94,15 @@ struct Lookup: Sendable {
   mutating func start(now: Instant) -> Action { askNext(now) }
 
   mutating func tick(now: Instant, scores: inout ServerScores) -> Action {
-    guard case .asking = state, let last = tries.last, last.ends <= now else { return .wait }
-    if last.isOpen {
-      note(.timedOut, "", last.server)
-      scores.failed(last.server, now: now)
+    guard case .asking(let nextAsk) = state else { return .wait }
+    for index in tries.indices where tries[index].isAwaited && tries[index].ends <= now {
+      tries[index].isOverdue = true
+      note(.timedOut, "", tries[index].server)
+      scores.failed(tries[index].server, now: now)
     }
-    if now < deadline {
-      let action = askNext(now)
-      if action != .wait { return action }
-    }
-    return fail()
+    if now >= deadline { return fail() }
+    if let nextAsk, nextAsk <= now { return askNext(now) }
+    return nextAsk == nil && !tries.contains(where: \.isAwaited) ? fail() : .wait
   }
 
   mutating func received(_ reply: Reply, tryNumber: Int, now: Instant, scores: inout ServerScores) -> Action {
@@ -101,6 +111,8 @@ struct Lookup: Sendable {
     tries[tryNumber].isOpen = false
     switch reply {
     case .answer(let answer):
+      // Those that were asked before and have not answered yet lost the race: the next lookup begins with this one.
+      for earlier in tries[..<tryNumber] where earlier.isAwaited { scores.failed(earlier.server, now: now) }
       scores.answered(server)
       state = .finished
       return .finish(.answered(answer, server: server))
@@ -118,7 +130,7 @@ struct Lookup: Sendable {
       note(.timedOut, "", server)
     }
     // An older try that ends changes nothing while a younger one is under way.
-    return tries[tries.count - 1].isOpen ? .wait : askNext(now)
+    return tries[tries.count - 1].isAwaited ? .wait : askNext(now)
   }
 
   private mutating func askNext(_ now: Instant) -> Action {
@@ -127,10 +139,15 @@ struct Lookup: Sendable {
       let round = place / servers.count
       place += 1
       guard !excluded.contains(server) else { continue }
-      tries.append(Try(server: server, ends: min(now + plan.tryTimeout * (1 << round), deadline)))
+      let attempt = Try(server: server, ends: min(now + plan.tryTimeout * (1 << round), deadline))
+      tries.append(attempt)
+      // Only the first two race: where two are silent, more packets are no help.
+      let isRace = tries.count == 1 && servers.count > 1
+      state = .asking(nextAsk: isRace ? min(now + plan.raceDelay, attempt.ends) : attempt.ends)
       return .ask(server, tryNumber: tries.count - 1)
     }
-    return tries.contains(where: \.isOpen) ? .wait : fail()
+    state = .asking(nextAsk: nil)
+    return tries.contains(where: \.isAwaited) ? .wait : fail()
   }
 
   private mutating func fail() -> Action {

@@ -6,13 +6,16 @@ enum NameSource: Hashable, Sendable {
   case literal(IPAddress)
   /// `localhost` and names below it: the hosts file, else the loopback addresses, and never DNS (RFC 6761 section 6.3).
   case localhost
-  /// A name of one label: the hosts file, else DNS. Containers and small hosts name their neighbours this way.
-  case plain(WireName)
-  /// DNS only. The name is taken as complete: no search list, whose answers would depend on the host's domain.
+  /// A name of one label: the hosts file, else DNS, one after the other until one exists: below each of the search domains, then as
+  /// it is. Containers and small hosts name their neighbours this way.
+  case plain([WireName])
+  /// DNS only. A name with a dot is taken as complete.
   case dns(WireName)
 
   /// Typed `throws` rather than an optional, because a person has to mend the name.
-  init(_ domain: DomainName) throws(NameError) {
+  ///
+  /// - Parameter searchDomains: those of the configuration. Never those of resolv.conf: the answers would depend on the host's.
+  init(_ domain: DomainName, searching searchDomains: [DomainName] = []) throws(NameError) {
     let text = domain.rawValue
     if let address = IPAddress(text) {
       self = .literal(address)
@@ -28,12 +31,13 @@ enum NameSource: Hashable, Sendable {
     if last.elementsEqual("localhost".utf8) {
       self = .localhost
     } else {
-      self = labels.count == 1 ? .plain(name) : .dns(name)
+      let found = searchDomains.compactMap { WireName("\(text).\($0)") }
+      self = labels.count == 1 ? .plain(found + [name]) : .dns(name)
     }
   }
 
   /// Host names and the underscore of service names. Everything else is either a mistake or needs Punycode.
-  private static func isAllowed(_ byte: UInt8) -> Bool {
+  static func isAllowed(_ byte: UInt8) -> Bool {
     switch byte {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"): true
     default: false

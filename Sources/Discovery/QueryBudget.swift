@@ -5,19 +5,26 @@ import Model
 /// Only the start of a lookup waits. A retry within a running lookup is taken from the bucket but never held up; the debt
 /// delays the next start instead.
 struct QueryBudget: Sendable {
+  /// For a process with few names; a tenth of a query comes on top for each name, so that ten thousand are asked for in twenty
+  /// seconds and a thousand in ten.
   static let perSecond = 100
 
-  private let rate: Int64
-  private let interval: Int64
+  private var rate: Int64
+  private var interval: Int64 { 1_000_000_000 / rate }
   /// Nanoseconds of saved-up time; `interval` of them buy a query.
   private var saved: Int64
   private var updated: Instant
 
   init(perSecond rate: Int = perSecond, now: Instant) {
     self.rate = Int64(max(rate, 1))
-    interval = 1_000_000_000 / self.rate
-    saved = interval * self.rate
+    saved = 1_000_000_000
     updated = now
+  }
+
+  /// Sets the rate for so many names.
+  mutating func resize(names: Int, now: Instant) {
+    refill(now)
+    rate = Int64(Self.perSecond + names / 10)
   }
 
   /// When `count` queries can be paid: not later than `now` if that is at once.

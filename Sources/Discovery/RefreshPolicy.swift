@@ -33,12 +33,13 @@ struct RefreshPolicy: Sendable {
   }
 
   /// - Parameters:
+  ///   - isSpread: the first refresh comes at any time from a third of the delay on, because many names were asked for at once.
   ///   - failures: lookups in a row that failed, this one included.
   ///   - lastTimeToLive: of the last answer; a name that changes often is also retried often.
   ///   - random: uniform over all of `UInt64`; spreads by ±10 % what began in step.
   func delay(
     after finding: Finding, _ specification: DomainSpecification, failures: Int, lastTimeToLive: Duration?,
-    knowsBackends: Bool, random: UInt64
+    knowsBackends: Bool, isSpread: Bool = false, random: UInt64
   ) -> Duration {
     var bound = min(specification.maximumInterval ?? cap, cap)
     if !knowsBackends { bound = min(bound, Self.longestWithoutBackends) }
@@ -50,7 +51,7 @@ struct RefreshPolicy: Sendable {
       case .failed: min(backoff(failures), max(lastTimeToLive ?? Self.longestRetry, Self.firstRetry))
       }
     let fraction = Double(random >> 11) / Double(1 << 53)
-    let spread = min(max(target, floor), bound) * (0.9 + 0.2 * fraction)
+    let spread = min(max(target, floor), bound) * (isSpread ? 0.3 + 0.7 * fraction : 0.9 + 0.2 * fraction)
     // The floor last: it also wins over a `resolution_interval` below it.
     return max(min(spread, bound), floor)
   }

@@ -6,7 +6,8 @@ extension ResolverLoop {
     if let notice = notices.pass(DiscoveryNotice(severity, kind, domain, text), now: Self.now()) { onNotice(notice) }
   }
 
-  func report(_ completion: WatchedDomain.Completion, _ domain: DomainName) {
+  func report(_ completion: WatchedDomain.Completion, _ status: DomainStatus) {
+    let domain = status.domain
     switch completion.label {
     case .answer, .empty:
       if completion.failuresBefore > 0 {
@@ -16,17 +17,16 @@ extension ResolverLoop {
     // Told below, with the addresses.
     case .failed(.allRefused): break
     case .failed(let failure):
-      let family = completion.a.isFailure ? completion.a : completion.aaaa
-      let server = family.server.map { " at \($0)" } ?? ""
-      let detail = family.detail.isEmpty ? "" : " (\(family.detail))"
-      let isUnknown = domains[domain]?.status.records.isEmpty ?? true
-      let consequence = isUnknown ? "no address is known" : "the last good answer stays"
+      let server = (completion.failure?.server).map { " at \($0)" } ?? ""
+      let detail = completion.failure?.detail ?? ""
+      let consequence = status.records.isEmpty ? "no address is known" : "the last good answer stays"
       notify(
-        .warning, .lookupFailed, domain, "looking up '\(domain)' failed\(server): \(failure.rawValue)\(detail); \(consequence)")
+        .warning, .lookupFailed, domain,
+        "looking up '\(domain)' failed\(server): \(failure.rawValue)\(detail.isEmpty ? "" : " (\(detail))"); \(consequence)")
     }
-    let refused = completion.a.refused + completion.aaaa.refused
-    if !refused.isEmpty {
-      let list = refused.prefix(WatchedDomain.keptRefusals).map { "\($0.address) (\($0.reason))" }.joined(separator: ", ")
+    if !completion.refused.isEmpty {
+      let list = completion.refused.prefix(WatchedDomain.keptRefusals).map { "\($0.address) (\($0.reason))" }.joined(
+        separator: ", ")
       notify(
         .warning, .addressesRefused, domain,
         "'\(domain)' names addresses that no backend may have: \(list); dns_resolver.allowed_cidrs opens ranges")
@@ -34,8 +34,21 @@ extension ResolverLoop {
     if completion.omitted > 0 {
       notify(
         .warning, .tooManyAddresses, domain,
-        "'\(domain)' has more than \(AddressSet.maximumAddresses) addresses; \(completion.omitted) are not used")
+        "'\(domain)' has more than \(Endpoints.maximum) addresses; \(completion.omitted) are not used")
     }
+    if !completion.ignored.isEmpty {
+      let counts = Dictionary(grouping: completion.ignored) { $0 }.map { "\($0.value.count) \($0.key.rawValue)" }.sorted()
+      notify(
+        .warning, .textIgnored, domain,
+        "TXT strings of '\(domain)' have no effect: \(counts.joined(separator: ", ")); see \"Topology in DNS\" in docs/CONFIGURATION.md"
+      )
+    }
+  }
+
+  func report(memoryOf domain: DomainName, age: Duration) {
+    notify(
+      .warning, .servedFromMemory, domain,
+      "no server has answered for '\(domain)' yet: it is served from the answer of an earlier run, \(age.coarseText) old")
   }
 }
 
@@ -52,10 +65,8 @@ extension ResolverLoop {
     guard hosts != self.hosts || servers != scores.servers else { return }
     self.hosts = hosts
     scores.replace(servers)
-    for domain in domains.keys {
-      domains[domain]?.requestRefresh(now: now)
-      publish(domain)
-    }
+    mailbox.publish(scores.statuses)
+    refreshAll()
   }
 
   /// The configured servers, else those of resolv.conf. A file that names none leaves those known before: between two leases it
@@ -82,8 +93,10 @@ extension ResolverLoop {
   }
 }
 
-extension WatchedDomain.FamilyResult {
-  fileprivate var isFailure: Bool {
-    if case .failed = finding { true } else { false }
+extension Duration {
+  /// For ages, where a part of a second or of a minute says nothing: `40s`, `5m30s`, `2h5m`, `3d`.
+  fileprivate var coarseText: String {
+    let step: Int64 = self < .seconds(3600) ? 1 : self < .seconds(86_400) ? 60 : 86_400
+    return Duration.seconds(nanoseconds / 1_000_000_000 / step * step).text
   }
 }

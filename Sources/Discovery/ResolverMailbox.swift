@@ -9,6 +9,9 @@ import Synchronization
 final class ResolverMailbox: Sendable {
   struct Orders: Sendable {
     var domains: [DomainName: DomainSpecification]?
+    /// For names that are new with `domains`.
+    var remembered: [DomainName: RememberedAnswer] = [:]
+    var ownListeners: [SocketAddress]?
     var refreshed: Set<DomainName> = []
     var mustStop = false
   }
@@ -17,6 +20,7 @@ final class ResolverMailbox: Sendable {
     var orders = Orders()
     var watched: Set<DomainName> = []
     var statuses: [DomainName: DomainStatus] = [:]
+    var servers: [ServerStatus] = []
     var isSignalled = false
   }
 
@@ -33,7 +37,7 @@ final class ResolverMailbox: Sendable {
 
   // MARK: Any thread
 
-  func watch(_ domains: [DomainSpecification]) {
+  func watch(_ domains: [DomainSpecification], remembered: [DomainName: RememberedAnswer]) {
     let byName = Dictionary(domains.map { ($0.domain, $0) }) { first, second in
       var merged = first
       merged.ports.formUnion(second.ports)
@@ -41,18 +45,22 @@ final class ResolverMailbox: Sendable {
     }
     order {
       $0.orders.domains = byName
+      $0.orders.remembered.merge(remembered.filter { byName[$0.key] != nil }) { _, new in new }
       $0.watched = Set(byName.keys)
     }
   }
 
-  func refresh(_ domain: DomainName?) {
+  func setOwnListeners(_ listeners: [SocketAddress]) { order { $0.orders.ownListeners = listeners } }
+
+  /// - Returns: the names that will be looked up.
+  @discardableResult
+  func refresh(_ domain: DomainName?) -> Set<DomainName> {
+    var wanted: Set<DomainName> = []
     order { state in
-      guard let domain else {
-        state.orders.refreshed = state.watched
-        return
-      }
-      if state.watched.contains(domain) { state.orders.refreshed.insert(domain) }
+      wanted = domain.map { state.watched.intersection([$0]) } ?? state.watched
+      state.orders.refreshed.formUnion(wanted)
     }
+    return wanted
   }
 
   func stop() { order { $0.orders.mustStop = true } }
@@ -60,6 +68,8 @@ final class ResolverMailbox: Sendable {
   func statuses() -> [DomainStatus] {
     state.withLock { Array($0.statuses.values) }.sorted { $0.domain < $1.domain }
   }
+
+  var servers: [ServerStatus] { state.withLock { $0.servers } }
 
   private func order(_ change: (inout State) -> Void) {
     state.withLock { state in
@@ -86,6 +96,8 @@ final class ResolverMailbox: Sendable {
   }
 
   func publish(_ status: DomainStatus) { state.withLock { $0.statuses[status.domain] = status } }
+
+  func publish(_ servers: [ServerStatus]) { state.withLock { $0.servers = servers } }
 
   func withdraw(_ domain: DomainName) { state.withLock { $0.statuses[domain] = nil } }
 }

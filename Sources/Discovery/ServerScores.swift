@@ -1,4 +1,15 @@
-import Model
+package import Model
+
+/// What is known of one name server, for the API and the metrics.
+package struct ServerStatus: Hashable, Sendable {
+  package let address: SocketAddress
+  /// Tries that it answered, with whatever code.
+  package internal(set) var answered: UInt64 = 0
+  /// Tries that it let pass, or lost to a server that was asked after it.
+  package internal(set) var failed: UInt64 = 0
+  /// Until then it is asked last; nil for a server in good standing.
+  package internal(set) var isAskedLastUntil: Instant?
+}
 
 /// Which name server is asked first.
 ///
@@ -18,13 +29,24 @@ struct ServerScores: Sendable {
 
   private(set) var servers: [SocketAddress]
   private var scores: [SocketAddress: Score] = [:]
+  private var counts: [SocketAddress: ServerStatus] = [:]
 
   init(_ servers: [SocketAddress]) { self.servers = servers }
+
+  /// In the configured order.
+  var statuses: [ServerStatus] {
+    servers.map { server in
+      var status = counts[server] ?? ServerStatus(address: server)
+      status.isAskedLastUntil = scores[server]?.penaltyEnds
+      return status
+    }
+  }
 
   /// Takes a new list, and keeps what is known of the servers that stay.
   mutating func replace(_ servers: [SocketAddress]) {
     self.servers = servers
     scores = scores.filter { servers.contains($0.key) }
+    counts = counts.filter { servers.contains($0.key) }
   }
 
   /// The order for one lookup.
@@ -48,11 +70,15 @@ struct ServerScores: Sendable {
     return first + last
   }
 
-  mutating func answered(_ server: SocketAddress) { scores[server] = nil }
+  mutating func answered(_ server: SocketAddress) {
+    scores[server] = nil
+    counts[server, default: ServerStatus(address: server)].answered += 1
+  }
 
   /// Of tries that were under way together, the first failure counts: they all tell the same.
   mutating func failed(_ server: SocketAddress, now: Instant) {
     guard servers.contains(server) else { return }
+    counts[server, default: ServerStatus(address: server)].failed += 1
     var failures = 1
     if let score = scores[server] {
       guard score.isProbed else { return }

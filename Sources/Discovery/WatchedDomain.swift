@@ -1,93 +1,113 @@
 import Model
 
-/// One name that discovery keeps resolved. Pure: the loop reports what happened and when, and looks up when it is due.
+/// One name that discovery keeps resolved. Pure: the loop reports what happened and when, and asks what it is told to ask.
 ///
-/// A lookup asks for both families and ends when both have ended. There is never more than one; a wish for an early one
-/// while it runs is fulfilled by it. Some networks swallow every AAAA query: then news of the other family are told ahead of
-/// the end, which is seconds away.
+/// A round of questions begins when it is due and ends when all are answered, at the latest at its deadline. There is never
+/// more than one; a wish for an early one while it runs is fulfilled by it. An address name asks for A and AAAA, a service name for
+/// SRV and then for the addresses of targets that the answer did not bring along; where wished, TXT is asked for as well. Some
+/// networks swallow every AAAA query: then news of the others are told ahead of the end, which is seconds away.
 struct WatchedDomain: Sendable {
   private enum Phase: Sendable {
     case waiting
-    case lookingUp(Progress)
+    case asking(Round)
   }
 
-  private struct Progress: Sendable {
-    let since: Instant
-    var a: FamilyResult?
-    var aaaa: FamilyResult?
-    /// When the first family's news are told without the second's.
-    var tellAhead: Instant?
+  enum Step: Hashable, Sendable {
+    case wait
+    /// These questions belong to the round as well.
+    case ask([LookupKey])
+    case completed(Completion)
   }
 
-  enum Family: Hashable, Sendable, CaseIterable {
-    case a, aaaa
-
-    var recordType: RecordType {
-      switch self {
-      case .a: .a
-      case .aaaa: .aaaa
-      }
-    }
-  }
-
-  /// What one family's lookup brought, after the address filter.
-  struct FamilyResult: Hashable, Sendable {
-    var finding: AddressSet.Finding
-    var detail = ""
-    var server: SocketAddress?
-    var refused: [DomainStatus.Refused] = []
+  /// What the loop adds to a result: none of it is the name's own.
+  struct Context {
+    let policy: RefreshPolicy
+    /// Uniform over all of `UInt64`.
+    let random: UInt64
+    /// Whether the name is one of so many that their refreshes must be spread.
+    let isOneOfMany: Bool
+    /// The addresses that may be backends at these ports; the others are added to the refused.
+    let filter: (_ addresses: [IPAddress], _ ports: Set<UInt16>, _ refused: inout [DomainStatus.Refused]) -> [IPAddress]
   }
 
   /// A finished lookup.
   struct Completion: Hashable, Sendable {
-    var outcome: DiscoveryUpdate.Outcome
+    var update: DiscoveryUpdate
     var label: LookupLabel
-    var a: FamilyResult
-    var aaaa: FamilyResult
+    /// The most telling question; nil when all went well.
+    var failure: DomainStatus.Part?
+    var refused: [DomainStatus.Refused]
     var omitted: Int
+    /// TXT strings that had no effect, when they are news.
+    var ignored: [IgnoredText]
     /// How many lookups in a row had failed before this one.
     var failuresBefore: Int
   }
 
   static let keptRefusals = 16
-  /// How long the first family's news wait for the second: the resolution delay of RFC 8305.
+  /// How long the first news wait for the rest: the resolution delay of RFC 8305.
   static let patience = Duration.milliseconds(50)
+  /// How long an answer of an earlier run waits for a new one.
+  static let patienceWithMemory = Duration.milliseconds(300)
+  /// The part of a `Rotation` window that does not depend on the name.
+  private static let windows = Duration.seconds(30)...Duration.seconds(300)
 
   private(set) var specification: DomainSpecification
   private(set) var status: DomainStatus
   private var phase = Phase.waiting
-  private var addresses = AddressSet()
-  private var expiry: (a: Instant, aaaa: Instant) = (.zero, .zero)
+  private var endpoints = Endpoints()
+  private var attributes: TextAttributes?
+  private var ignoredText: [IgnoredText] = []
   private var lastStarted: Instant?
   private var lastTimeToLive: Duration?
-  /// Lookups in a row of which at least one family failed.
+  /// When the remembered answer was good; nil once a server has spoken, or where nothing is remembered.
+  private var rememberedFrom: Instant?
+  private var memoryIsTold = false
+  /// Lookups in a row of which at least one question failed.
   private var retries = 0
 
-  init(_ specification: DomainSpecification, now: Instant) {
+  init(_ specification: DomainSpecification, remembered: RememberedAnswer? = nil, now: Instant) {
     self.specification = specification
-    status = DomainStatus(domain: specification.domain, nextLookup: now)
+    status = DomainStatus(domain: specification.domain, record: specification.record, nextLookup: now)
+    guard let remembered, !remembered.endpoints.isEmpty else { return }
+    endpoints = Endpoints(remembered: remembered.endpoints)
+    attributes = remembered.attributes
+    rememberedFrom = now - remembered.age
+    status.source = .memory
+    status.lastAnswered = rememberedFrom
+    status.attributes = attributes
+    listRecords(expiring: now - remembered.age)
   }
 
   /// When the next lookup should begin; nil while one runs.
   var due: Instant? {
     switch phase {
     case .waiting: status.nextLookup
-    case .lookingUp: nil
+    case .asking: nil
     }
   }
 
-  /// When `newsAhead` must be called.
-  var newsDue: Instant? {
+  /// When `tick` must be called, while a round runs.
+  var nextTick: Instant? {
     switch phase {
     case .waiting: nil
-    case .lookingUp(let progress): progress.tellAhead
+    case .asking(let round): min(round.tellAhead ?? round.deadline, round.deadline)
     }
   }
 
-  /// A changed specification may change which addresses pass and how often the name is asked for.
+  /// The questions that the round still waits for.
+  var pending: Set<LookupKey> {
+    switch phase {
+    case .waiting: []
+    case .asking(let round): round.pending
+    }
+  }
+
+  /// A changed specification may change which records are asked for, which addresses pass, and how often.
   mutating func update(_ specification: DomainSpecification, now: Instant) {
     guard specification != self.specification else { return }
     self.specification = specification
+    status.record = specification.record
     requestRefresh(now: now)
   }
 
@@ -97,75 +117,138 @@ struct WatchedDomain: Sendable {
     status.nextLookup = min(status.nextLookup, earliest)
   }
 
-  mutating func begin(source: DomainStatus.Source, now: Instant) {
-    phase = .lookingUp(Progress(since: now))
+  // MARK: A round
+
+  /// - Parameter names: of the search list, the first to be tried; later ones are for when it does not exist. Not empty.
+  /// - Returns: the first questions.
+  mutating func begin(_ names: [WireName], source: DomainStatus.Source, now: Instant) -> [LookupKey] {
+    let round = Round(
+      names: names, specification: specification, source: source, since: now,
+      tellAhead: rememberedFrom != nil && !memoryIsTold ? now + Self.patienceWithMemory : nil)
+    phase = .asking(round)
     lastStarted = now
-    status.source = source
+    if rememberedFrom == nil { status.source = source }
     status.isLookingUp = true
+    return Array(round.pending)
   }
 
-  /// The result of one family. The completion comes with the second.
-  mutating func finished(
-    _ family: Family, _ result: FamilyResult, policy: RefreshPolicy, now: Instant, random: UInt64
-  ) -> Completion? {
-    guard case .lookingUp(var progress) = phase else { return nil }
-    switch family {
-    case .a: progress.a = result
-    case .aaaa: progress.aaaa = result
+  mutating func finished(_ key: LookupKey, _ result: Lookup.Result, _ context: Context, now: Instant) -> Step {
+    guard case .asking(var round) = phase, round.pending.contains(key) else { return .wait }
+    let more = round.take(result, of: key)
+    if more.isEmpty, round.pending.isEmpty { return .completed(complete(round, context, now: now)) }
+    // Without a server's word on its group a new name has no place to be told in.
+    let mayTell = !round.asksText || attributes != nil || round.text != nil
+    if round.hasNews, mayTell { round.tellAhead = min(round.tellAhead ?? round.deadline, now + Self.patience) }
+    phase = .asking(round)
+    return more.isEmpty ? .wait : .ask(more)
+  }
+
+  /// - Returns: news ahead of the end, or the end, when the deadline has come.
+  mutating func tick(_ context: Context, now: Instant) -> (news: DiscoveryUpdate?, completion: Completion?) {
+    guard case .asking(var round) = phase else { return (nil, nil) }
+    if round.deadline <= now {
+      round.giveUp()
+      return (nil, complete(round, context, now: now))
     }
-    guard let a = progress.a, let aaaa = progress.aaaa else {
-      progress.tellAhead = now + Self.patience
-      phase = .lookingUp(progress)
-      return nil
-    }
+    guard let due = round.tellAhead, due <= now else { return (nil, nil) }
+    round.tellAhead = nil
+    phase = .asking(round)
+    return (newsAhead(round, context, now: now), nil)
+  }
+
+  private mutating func newsAhead(_ round: Round, _ context: Context, now: Instant) -> DiscoveryUpdate? {
+    guard round.hasNews else { return memory(now: now) }
+    var round = round
+    round.giveUp()
+    var preview = endpoints
+    var refused: [DomainStatus.Refused] = []
+    let merge = preview.merge(
+      round.findings(ports: specification.ports) { context.filter($0, $1, &refused) }, window: window, now: now)
+    guard case .answered = merge.finding, preview.known != endpoints.known else { return nil }
+    var ignored: [IgnoredText] = []
+    return DiscoveryUpdate(
+      domain: specification.domain, outcome: merge.outcome, isDrained: merge.isDrained,
+      attributes: round.attributes(&ignored) ?? attributes)
+  }
+
+  /// The answer of an earlier run, told once.
+  private mutating func memory(now: Instant) -> DiscoveryUpdate? {
+    guard let rememberedFrom, !memoryIsTold else { return nil }
+    memoryIsTold = true
+    return DiscoveryUpdate(
+      domain: specification.domain, outcome: .answer(endpoints.known), attributes: attributes, age: now - rememberedFrom)
+  }
+
+  private mutating func complete(_ round: Round, _ context: Context, now: Instant) -> Completion {
     phase = .waiting
-    let before = addresses.known
-    let merge = addresses.merge(a: a.finding, aaaa: aaaa.finding)
+    var ignored: [IgnoredText] = []
+    if let attributes = round.attributes(&ignored) { self.attributes = attributes }
+    let newlyIgnored = round.text == nil || ignored == ignoredText ? [] : ignored
+    if round.text != nil { ignoredText = ignored }
+
+    var refused: [DomainStatus.Refused] = []
+    let before = Set(endpoints.known.map(Rotation.Identity.init))
+    let merge = endpoints.merge(
+      round.findings(ports: specification.ports) { context.filter($0, $1, &refused) }, window: window, now: now)
+    switch merge.label {
+    case .answer, .empty:
+      rememberedFrom = nil
+      status.source = round.source
+    case .failed: break
+    }
+    var update = DiscoveryUpdate(
+      domain: specification.domain, outcome: merge.outcome, isDrained: merge.isDrained, attributes: attributes)
+    if case .failed = merge.outcome, let memory = memory(now: now) { update = memory }
     let completion = Completion(
-      outcome: merge.outcome, label: LookupLabel(merge, a, aaaa), a: a, aaaa: aaaa, omitted: merge.omitted,
-      failuresBefore: status.consecutiveFailures)
-    record(completion, since: progress.since, now: now)
-    noteRecords(a, aaaa, replacing: before, now: now)
-    schedule(merge.finding, policy: policy, now: now, random: random)
+      update: update, label: merge.label, failure: round.parts.first(where: \.isFailure), refused: refused, omitted: merge.omitted,
+      ignored: newlyIgnored, failuresBefore: status.consecutiveFailures)
+    record(completion, round, now: now)
+    noteRecords(merge, replacing: before, now: now)
+    // A TXT lookup that failed is worth an early try like a family that did.
+    let finding: RefreshPolicy.Finding =
+      if case .answered(let timeToLive, false) = merge.finding, round.textFailed {
+        .answered(timeToLive: min(timeToLive, round.textTimeToLive ?? timeToLive), isPartial: true)
+      } else if case .answered(let timeToLive, let isPartial) = merge.finding {
+        .answered(timeToLive: min(timeToLive, round.textTimeToLive ?? timeToLive), isPartial: isPartial)
+      } else {
+        merge.finding
+      }
+    schedule(finding, context, now: now)
     return completion
   }
 
-  /// The set as the first family has it, if that is news; the second counts as failed meanwhile.
-  mutating func newsAhead(now: Instant) -> DiscoveryUpdate.Outcome? {
-    guard case .lookingUp(var progress) = phase, let due = progress.tellAhead, due <= now else { return nil }
-    progress.tellAhead = nil
-    phase = .lookingUp(progress)
-    var preview = addresses
-    let pending = AddressSet.Finding.failed(.timedOut)
-    let merge = preview.merge(a: progress.a?.finding ?? pending, aaaa: progress.aaaa?.finding ?? pending)
-    guard case .answered = merge.finding, preview.known != addresses.known else { return nil }
-    return merge.outcome
+  private var window: Duration {
+    let interval = min(specification.ttl ?? lastTimeToLive ?? .zero, Self.windows.upperBound)
+    return min(max(interval * 3, Self.windows.lowerBound), Self.windows.upperBound)
   }
 
-  private mutating func schedule(_ finding: RefreshPolicy.Finding, policy: RefreshPolicy, now: Instant, random: UInt64) {
+  private mutating func schedule(_ finding: RefreshPolicy.Finding, _ context: Context, now: Instant) {
+    let isFirst = lastTimeToLive == nil
     if case .answered(let timeToLive, _) = finding { lastTimeToLive = timeToLive }
     switch finding {
     case .answered(_, isPartial: false), .empty: retries = 0
     case .answered(_, isPartial: true), .failed: retries += 1
     }
-    let delay = policy.delay(
-      after: finding, specification, failures: retries, lastTimeToLive: lastTimeToLive,
-      knowsBackends: !addresses.known.isEmpty, random: random)
+    let delay = context.policy.delay(
+      after: finding, specification, failures: retries, lastTimeToLive: lastTimeToLive, knowsBackends: !endpoints.known.isEmpty,
+      isSpread: isFirst && context.isOneOfMany, random: context.random)
     status.nextLookup = now + delay
   }
 
-  private mutating func record(_ completion: Completion, since: Instant, now: Instant) {
+  // MARK: Status
+
+  private mutating func record(_ completion: Completion, _ round: Round, now: Instant) {
     status.isLookingUp = false
-    status.a = DomainStatus.Family(completion.a)
-    status.aaaa = DomainStatus.Family(completion.aaaa)
+    status.parts = round.parts
     status.lastOutcome = completion.label
     status.lastLookupEnded = now
-    status.lastLookupDuration = now - since
-    status.lookupDurations += now - since
+    status.lastLookupDuration = now - round.since
+    status.lookupDurations += now - round.since
     status.lookups[completion.label, default: 0] += 1
-    let refused = completion.a.refused + completion.aaaa.refused
-    status.refused = Array(refused.prefix(Self.keptRefusals))
-    status.refusedTotal += UInt64(refused.count)
+    status.refused = Array(completion.refused.prefix(Self.keptRefusals))
+    status.refusedTotal += UInt64(completion.refused.count)
+    status.attributes = attributes
+    for reason in completion.ignored { status.ignoredText[reason, default: 0] += 1 }
     switch completion.label {
     case .answer, .empty:
       status.lastAnswered = now
@@ -175,47 +258,26 @@ struct WatchedDomain: Sendable {
     }
   }
 
-  private mutating func noteRecords(_ a: FamilyResult, _ aaaa: FamilyResult, replacing before: [IPAddress], now: Instant) {
-    if case .addresses(_, let timeToLive) = a.finding { expiry.a = now + (specification.ttl ?? timeToLive) }
-    if case .addresses(_, let timeToLive) = aaaa.finding { expiry.aaaa = now + (specification.ttl ?? timeToLive) }
-    let (old, new) = (Set(before), Set(addresses.known))
-    status.addedAddresses += UInt64(new.subtracting(old).count)
-    status.removedAddresses += UInt64(old.subtracting(new).count)
-    status.records = addresses.known.map { address in
-      switch address {
-      case .v4: DomainStatus.Record(address: address, expires: expiry.a)
-      case .v6: DomainStatus.Record(address: address, expires: expiry.aaaa)
-      }
+  private mutating func noteRecords(_ merge: Endpoints.Merge, replacing before: Set<Rotation.Identity>, now: Instant) {
+    let after = Set(endpoints.known.map(Rotation.Identity.init))
+    status.addedEndpoints += UInt64(after.subtracting(before).count)
+    status.removedEndpoints += UInt64(before.subtracting(after).count)
+    switch merge.finding {
+    case .answered(let timeToLive, _): listRecords(expiring: now + (specification.ttl ?? timeToLive), except: merge.stale)
+    case .empty: status.records = []
+    // What is left only got older.
+    case .failed: listRecords(expiring: now, except: Set(endpoints.known.map(\.address)))
     }
   }
-}
 
-extension DomainStatus.Family {
-  init(_ result: WatchedDomain.FamilyResult) {
-    let label: LookupLabel =
-      switch result.finding {
-      case .addresses: .answer
-      case .empty: .empty
-      case .failed(let failure): .failed(failure)
-      }
-    self.init(label: label, detail: result.detail, server: result.server)
-  }
-}
-
-extension LookupLabel {
-  /// An answer made only of remembered addresses is served as one and counted as the failure it was.
-  fileprivate init(_ merge: AddressSet.Merge, _ a: WatchedDomain.FamilyResult, _ aaaa: WatchedDomain.FamilyResult) {
-    switch merge.finding {
-    case .answered: self = .answer
-    case .empty: self = .empty
-    case .failed:
-      if case .failed(let failure) = a.finding {
-        self = .failed(failure)
-      } else if case .failed(let failure) = aaaa.finding {
-        self = .failed(failure)
-      } else {
-        self = .failed(.other)
-      }
+  /// - Parameter stale: these keep the time they had.
+  private mutating func listRecords(expiring expires: Instant, except stale: Set<IPAddress> = []) {
+    let kept = endpoints.kept
+    let before = stale.isEmpty && kept.isEmpty ? [] : status.records
+    status.records = endpoints.known.map { endpoint in
+      let isKept = kept.contains(endpoint)
+      let old = stale.contains(endpoint.address) || isKept ? before.first { $0.endpoint.address == endpoint.address } : nil
+      return DomainStatus.Record(endpoint: endpoint, expires: old?.expires ?? expires, isKept: isKept)
     }
   }
 }

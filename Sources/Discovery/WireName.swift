@@ -1,7 +1,7 @@
 /// A domain name as DNS messages carry it: labels with their lengths, in lower case, without the root's final zero.
 ///
 /// Names out of messages may hold any byte, dots included, so they are compared in this form and never as text.
-struct WireName: Hashable, Sendable, CustomStringConvertible {
+struct WireName: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// RFC 1035 section 2.3.4, with the root's zero.
   static let maximumLength = 255
   static let maximumLabel = 63
@@ -26,6 +26,19 @@ struct WireName: Hashable, Sendable, CustomStringConvertible {
     bytes.append(UInt8(count))
     for byte in label { bytes.append(byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte) }
     return true
+  }
+
+  static func < (a: WireName, b: WireName) -> Bool { a.bytes.lexicographicallyPrecedes(b.bytes) }
+
+  /// Whether its text is the name: no dots within labels, nothing that needs an escape. Others cannot be asked for.
+  var isHostName: Bool {
+    var index = 0
+    while index < bytes.count {
+      let end = index + 1 + Int(bytes[index])
+      guard bytes[(index + 1)..<end].allSatisfy(NameSource.isAllowed) else { return false }
+      index = end
+    }
+    return !bytes.isEmpty
   }
 
   /// For people: what is not printable ASCII is escaped as in zone files, so that a hostile name cannot forge a log line.

@@ -17,18 +17,22 @@ package struct Decision: Hashable, Sendable {
     /// More than one member proved to be writable. The current one is kept.
     case twoWritable = "two_writable"
     case groupCreated = "group_created"
+    /// It is described otherwise than before, by configuration or DNS, and was changed in place.
+    case groupChanged = "group_changed"
     case groupDeleted = "group_deleted"
     case memberAdded = "member_added"
     case memberRemoved = "member_removed"
     case healthChanged = "health_changed"
     case roleChanged = "role_changed"
+    /// An answer names addresses that this group may not use.
+    case addressRefused = "address_refused"
 
     /// Whether the group's primary is another one afterwards.
     package var changesPrimary: Bool {
       switch self {
       case .failover, .failback, .manual: true
-      case .elected, .holdBegan, .holdEnded, .twoWritable, .groupCreated, .groupDeleted, .memberAdded, .memberRemoved,
-        .healthChanged, .roleChanged:
+      case .elected, .holdBegan, .holdEnded, .twoWritable, .groupCreated, .groupChanged, .groupDeleted, .memberAdded,
+        .memberRemoved, .healthChanged, .roleChanged, .addressRefused:
         false
       }
     }
@@ -54,6 +58,8 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
   /// The primary has not proved its role for longer than the proof is believed.
   case roleUnproved
   case primaryRemoved
+  /// DNS drained the primary, or put it into maintenance.
+  case primaryDrained(Member.Administrative)
   case preferredReady(since: Duration)
   /// DNS gave the designation to another member: an instruction, not a recovery.
   case designationMoved
@@ -61,16 +67,24 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
   case nobodyEligible
   case somebodyEligible
   case bothWritable([BackendID])
-  case appearedInDNS(DomainName)
+  /// `age` is nil for news; else the answer is from an earlier run.
+  case appearedInDNS(DomainName, age: Duration?)
   case leftDNS
+  /// An SRV record with the target `.` took its place.
+  case drainedByDNS
   case configured
+  /// Names of the parts of the group's description that differ.
+  case describedOtherwise([String])
+  case leftConfiguration
+  case notAllowed([IPAddress])
   case probesPassed
   case probesFailed(ProbeFailure)
   case roleReported(Role)
 
   /// The labels under which a change of primary is counted.
   package static let labelsOfChanges = [
-    "primary_down", "primary_demoted", "role_unproved", "primary_removed", "designation_moved", "failback", "manual",
+    "primary_down", "primary_demoted", "role_unproved", "primary_removed", "primary_drained", "designation_moved", "failback",
+    "manual",
   ]
 
   package var label: String {
@@ -80,6 +94,7 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .primaryDemoted: "primary_demoted"
     case .roleUnproved: "role_unproved"
     case .primaryRemoved: "primary_removed"
+    case .primaryDrained: "primary_drained"
     case .preferredReady: "failback"
     case .designationMoved: "designation_moved"
     case .operatorRequest: "manual"
@@ -88,7 +103,11 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .bothWritable: "two_writable"
     case .appearedInDNS: "appeared_in_dns"
     case .leftDNS: "left_dns"
+    case .drainedByDNS: "drained_by_dns"
     case .configured: "configured"
+    case .describedOtherwise: "described_otherwise"
+    case .leftConfiguration: "left_configuration"
+    case .notAllowed: "not_allowed"
     case .probesPassed: "probes_passed"
     case .probesFailed: "probes_failed"
     case .roleReported: "role_reported"
@@ -102,15 +121,25 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .primaryDemoted: "the primary says that it is a replica"
     case .roleUnproved: "the primary has not proved its role in time"
     case .primaryRemoved: "the primary is no longer a member"
+    case .primaryDrained(.maintenance): "the primary is in maintenance"
+    case .primaryDrained: "DNS drains the primary"
     case .preferredReady(let since): "the preferred primary has been ready for \(since.text)"
-    case .designationMoved: "DNS names another member as the primary"
+    case .designationMoved: "another member is named as the primary now"
     case .operatorRequest(let forced): forced ? "requested by an operator, forced" : "requested by an operator"
     case .nobodyEligible: "no member can serve; new connections wait"
     case .somebodyEligible: "a member can serve again"
     case .bothWritable(let ids): "more than one member is writable: \(ids.map(\.rawValue).joined(separator: ", "))"
-    case .appearedInDNS(let domain): "\(domain) resolves to it"
+    case .appearedInDNS(let domain, nil): "\(domain) resolves to it"
+    case .appearedInDNS(let domain, let age?):
+      "\(domain) resolved to it (remembered from an earlier run, \(Duration.seconds(age.nanoseconds / 1_000_000_000).text) old)"
     case .leftDNS: "DNS no longer names it"
+    case .drainedByDNS: "DNS drained it"
     case .configured: "configured"
+    case .describedOtherwise(let parts): "described otherwise than before: \(parts.joined(separator: ", "))"
+    case .leftConfiguration: "neither configuration nor DNS describes it any more"
+    case .notAllowed(let addresses):
+      "not in the group's allowed ranges: \(addresses.prefix(8).map(\.description).joined(separator: ", "))"
+        + (addresses.count > 8 ? " and \(addresses.count - 8) more" : "")
     case .probesPassed: "its probes pass"
     case .probesFailed(let failure): "its probes fail (\(failure))"
     case .roleReported(let role): "it reports the role \(role.rawValue)"

@@ -2,15 +2,11 @@ package import Model
 
 /// The newest decisions and counts of all of them, bounded whatever happens.
 package struct DecisionHistory: Sendable {
-  private struct ChangeKey: Hashable, Sendable {
-    let group: GroupName
-    let reason: String
-  }
-
   private let capacity: Int
   private var ring: [Decision] = []
   private var next = 0
-  private var changes: [ChangeKey: Int] = [:]
+  /// By group, then by the label of the reason.
+  private var changes: [GroupName: [String: Int]] = [:]
   package private(set) var countByKind: [Decision.Kind: Int] = [:]
 
   package init(capacity: Int = 1000) { self.capacity = max(1, capacity) }
@@ -23,15 +19,13 @@ package struct DecisionHistory: Sendable {
       next = (next + 1) % capacity
     }
     countByKind[decision.kind, default: 0] += 1
-    if decision.kind.changesPrimary {
-      changes[ChangeKey(group: decision.group, reason: decision.reason.label), default: 0] += 1
-    }
-    // Groups come and go through the API; their counters must not stay behind.
-    if decision.kind == .groupDeleted { changes = changes.filter { $0.key.group != decision.group } }
+    if decision.kind.changesPrimary { changes[decision.group, default: [:]][decision.reason.label, default: 0] += 1 }
+    // Groups come and go at run time; their counters must not stay behind.
+    if decision.kind == .groupDeleted { changes[decision.group] = nil }
   }
 
   /// How often the primary of `group` changed for the reason with this label.
-  package func changes(of group: GroupName, because label: String) -> Int { changes[ChangeKey(group: group, reason: label)] ?? 0 }
+  package func changes(of group: GroupName, because label: String) -> Int { changes[group]?[label] ?? 0 }
 
   package var newestFirst: [Decision] { (ring[next...] + ring[..<next]).reversed() }
 }

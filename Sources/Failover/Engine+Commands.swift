@@ -18,19 +18,20 @@ package enum CommandError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension Engine {
-  /// Adds a group that was asked for at run time. What its names resolve to may be known already, and is not news to anybody but this
-  /// group: an early lookup brings it.
   package mutating func createGroup(
     _ specification: GroupSpecification, now: Instant
   ) throws(CommandError) -> [Effect] {
-    guard self[specification.name] == nil else { throw .groupExists(specification.name) }
-    let group = Group(specification, holdRemoved: holdRemoved, now: now)
-    return add([group], now: now) + group.domains.sorted().map(Effect.lookUpNow)
+    guard index[specification.name] == nil else { throw .groupExists(specification.name) }
+    var round = Round()
+    add(Group(specification, claim: .api, holdRemoved: holdRemoved, now: now), now: now, in: &round)
+    return finish(round)
   }
 
   package mutating func deleteGroup(_ name: GroupName, now: Instant) throws(CommandError) -> [Effect] {
-    guard self[name] != nil else { throw .unknownGroup(name) }
-    return remove(name, now: now)
+    guard let position = index[name] else { throw .unknownGroup(name) }
+    var round = Round()
+    drop(position, because: .operatorRequest(forced: false), now: now, in: &round)
+    return finish(round)
   }
 
   /// Makes `backend` the primary of `name`. It stays so against every automatic input until it fails, is removed, or somebody chooses again.
@@ -42,7 +43,7 @@ extension Engine {
   package mutating func setPrimary(
     of name: GroupName, to backend: BackendID, force: Bool = false, pin: Bool = false, now: Instant
   ) throws(CommandError) -> [Effect] {
-    guard let group = self[name], let position = groups.firstIndex(where: { $0.name == name }) else { throw .unknownGroup(name) }
+    guard let position = index[name], let group = slots[position]?.group else { throw .unknownGroup(name) }
     guard let member = group.member(backend) else { throw .notAMember(backend, of: name) }
     if let obstacle = member.obstacle(at: now), !force { throw .notEligible(backend, obstacle) }
     return change([position], now: now) { group, outcome in

@@ -3,7 +3,8 @@ import Model
 /// Who leads. Called after every fact and every deadline; idempotent when nothing changed.
 extension Group {
   mutating func settle(now: Instant, into outcome: inout Outcome) {
-    removeAbsent(now: now, into: &outcome)
+    removeDeparted(now: now, into: &outcome)
+    if isGone { return }
     for position in members.indices {
       let eligible = members[position].obstacle(at: now) == nil
       if !eligible {
@@ -20,12 +21,14 @@ extension Group {
 
   /// A normal group has a primary only where somebody named one.
   var hasLeadership: Bool {
-    specification.mode == .activePassive || leader != nil || specification.members.contains { $0.isPrimary }
+    specification.mode == .activePassive || leader != nil || marksPrimary
   }
 
-  /// Whether the member may be the primary now: eligible, or forced by a person and at least not of the wrong role.
+  /// Whether the member may be the primary now: eligible, or forced by a person and at least in service and not of the wrong role.
   func mayLead(_ member: Member, now: Instant) -> Bool {
-    if let override, override.force, override.backend == member.id { return member.roleObstacle(at: now) == nil }
+    if let override, override.force, override.backend == member.id {
+      return member.administrative == .inService && member.roleObstacle(at: now) == nil
+    }
     return member.obstacle(at: now) == nil
   }
 
@@ -36,7 +39,7 @@ extension Group {
       return
     }
     if member.obstacle(at: now) == nil { override?.force = false }
-    if member.health.isDown && !current.force && !current.pin { override = nil }
+    if member.health.isDown || member.administrative != .inService, !current.force && !current.pin { override = nil }
   }
 
   private mutating func lead(now: Instant, into outcome: inout Outcome) {
@@ -61,6 +64,7 @@ extension Group {
     }
     if override?.pin == true || override?.force == true { return }
     switch current.obstacle(at: now) {
+    case .drained, .maintenance: replace(because: .primaryDrained(current.administrative), now: now, into: &outcome)
     // A leader that was never probed is a leader only by an operator's word that was since lifted.
     case .notProbed, .roleUnknown, nil: replace(because: .roleUnproved, now: now, into: &outcome)
     case .down(let failure): replace(because: .primaryDown(failure), now: now, into: &outcome)
@@ -70,29 +74,32 @@ extension Group {
 
   /// Before anybody led, the designated primary is worth waiting for: a backup must not win because its probe came back first.
   private func firstElection(now: Instant) -> Member? {
-    guard let best = candidates(now: now).first else { return nil }
+    guard let best = bestCandidate(now: now) else { return nil }
     if best.designated { return best }
-    let awaitsItsName = specification.members.contains { source in
-      if case .domain(let domain, _) = source.origin { source.isPrimary && unresolvedDomains.contains(domain) } else { false }
-    }
+    let awaitsItsName =
+      !unresolvedDomains.isEmpty
+      && specification.members.indices.contains { rank in
+        specification.members[rank].domain.map(unresolvedDomains.contains) ?? false && designates(rank)
+      }
     let designatedAreSettled = !awaitsItsName && members.allSatisfy { !$0.designated || $0.isSettled(at: now) }
     return designatedAreSettled || now >= electsAnyoneFrom ? best : nil
   }
 
-  /// Eligible members in order of preference: designated, then named before absent, then those whose weight lets them take traffic,
-  /// then configured order.
-  func candidates(now: Instant) -> [Member] {
+  /// The most preferred of the eligible members: designated, then named before departed, then those whose weight lets them take
+  /// traffic, then the lower tier, then configured order.
+  func bestCandidate(now: Instant) -> Member? {
     members.filter { mayLead($0, now: now) }
-      .sorted { a, b in
+      .min { a, b in
         if a.designated != b.designated { return a.designated }
-        if a.isAbsent != b.isAbsent { return b.isAbsent }
+        if (a.departure == nil) != (b.departure == nil) { return a.departure == nil }
         if (a.weight == 0) != (b.weight == 0) { return b.weight == 0 }
+        if a.tier != b.tier { return a.tier < b.tier }
         return (position(a.id) ?? 0) < (position(b.id) ?? 0)
       }
   }
 
   private mutating func replace(because reason: Reason, now: Instant, into outcome: inout Outcome) {
-    guard mayChange(now: now), let best = candidates(now: now).first else { return }
+    guard mayChange(now: now), let best = bestCandidate(now: now) else { return }
     install(best, kind: .failover, reason: reason, now: now, into: &outcome)
   }
 
@@ -104,7 +111,7 @@ extension Group {
   private func preferred(over current: Member, now: Instant) -> Member? {
     // Where members testify, their word counts and not a name: two writable servers never alternate.
     guard !current.designated, !current.check.provesRole, mayChange(now: now) else { return nil }
-    guard let best = candidates(now: now).first, best.designated, best.id != current.id else { return nil }
+    guard let best = bestCandidate(now: now), best.designated, best.id != current.id else { return nil }
     if leaderWasDesignated { return best }
     guard let due = failbackDue(best) else { return nil }
     return now >= due ? best : nil
@@ -167,14 +174,18 @@ extension Group {
 
   /// The next instant at which time alone could change a decision.
   func deadline(after now: Instant) -> Instant? {
-    var instants: [Instant] = []
-    for member in members {
-      if case .absent(let since) = member.discovered { instants.append(since + holdRemoved) }
-      if let expiry = member.roleExpiry { instants.append(expiry + .nanoseconds(1)) }
-      if member.designated, member.id != leader, let due = failbackDue(member) { instants.append(due) }
+    var earliest: Instant?
+    func consider(_ instant: Instant?) {
+      guard let instant, instant > now else { return }
+      earliest = min(earliest ?? instant, instant)
     }
-    if leader == nil || !hasServed { instants.append(electsAnyoneFrom) }
-    if let nextAllowedChange { instants.append(nextAllowedChange) }
-    return instants.filter { $0 > now }.min()
+    for member in members {
+      consider(removalDue(member))
+      consider(member.roleExpiry.map { $0 + .nanoseconds(1) })
+      if member.designated, member.id != leader { consider(failbackDue(member)) }
+    }
+    if leader == nil || !hasServed { consider(electsAnyoneFrom) }
+    consider(nextAllowedChange)
+    return earliest
   }
 }

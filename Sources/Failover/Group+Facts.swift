@@ -6,16 +6,18 @@ extension Group {
     guard let position = position(report.member.backend) else { return }
     let roleBefore = members[position].role(at: now)
     let check = members[position].check
+    let wasFlawless = members[position].isFlawless
     let change: Health.Change
     switch report.outcome {
-    case .passed(let latency, let role):
+    case .passed(_, let role):
       if let role { members[position].proveRole(role, now: now) }
-      change = members[position].health.probePassed(latency: latency, check: check, now: now)
+      change = members[position].health.probePassed(check: check, now: now)
     case .failed(let failure) where failure.kind == .local:
       // This host could not even ask. That says nothing about the member.
       change = .none
     case .failed(let failure):
       change = members[position].health.probeFailed(failure, check: check, now: now)
+      if wasFlawless { outcome.lookUps.formUnion(domains(naming: members[position])) }
     }
     react(to: change, of: position, into: &outcome)
     let member = members[position]
@@ -30,6 +32,8 @@ extension Group {
     guard let position = position(signal.member.backend), !members[position].health.isDown else { return }
     var change = Health.Change.doubted
     if let failure = signal.kind.failure {
+      // A backend that moved is best found where it was announced: worth a look before the verdict.
+      if members[position].isFlawless { outcome.lookUps.formUnion(domains(naming: members[position])) }
       change = members[position].health.dataPathFailed(failure, check: members[position].check, now: now)
       if change == .none { change = .doubted }
     }
@@ -53,73 +57,16 @@ extension Group {
       outcome.record(.healthChanged, to: member.id, reason: .probesPassed)
     case .wentDown(let failure):
       outcome.record(.healthChanged, to: member.id, reason: .probesFailed(failure))
-      if case .named(let domains) = member.discovered { outcome.lookUps.formUnion(domains) }
+      outcome.lookUps.formUnion(domains(naming: member))
     }
   }
 
-  /// Brings the members in line with what discovery knows of `domain`. A failure changes nothing: only an answer or an
-  /// authoritative "no such name" does.
-  mutating func discoveryUpdated(_ update: DiscoveryUpdate, now: Instant, into outcome: inout Outcome) {
-    let addresses: [IPAddress]
-    switch update.outcome {
-    case .answer(let found): addresses = found
-    case .empty: addresses = []
-    case .failed: return
-    }
-    unresolvedDomains.remove(update.domain)
-    for (rank, source) in specification.members.enumerated() {
-      guard case .domain(update.domain, let port) = source.origin else { continue }
-      let wanted = Set(addresses.map { SocketAddress.ip($0, port: port) })
-      for member in members where !wanted.contains(member.address) { namedBy[member.id]?.remove(rank) }
-      for address in addresses.map({ SocketAddress.ip($0, port: port) }) {
-        let id = BackendID(domain: update.domain, address: address)
-        guard insert(id: id, address: address, rank: rank, discovered: .named([update.domain]), now: now) else { continue }
-        outcome.membershipChanged = true
-        outcome.record(.memberAdded, to: id, reason: .appearedInDNS(update.domain))
-      }
-    }
-    rederiveAttributes(now: now, into: &outcome)
+  private func domains(naming member: Member) -> Set<DomainName> {
+    claim == .dissolving ? [] : Set(member.namings.compactMap { specification.members[$0.rank].domain })
   }
+}
 
-  /// Rank, weight, check and designation follow from the sources that name a member now.
-  mutating func rederiveAttributes(now: Instant, into outcome: inout Outcome) {
-    for position in members.indices {
-      let before = members[position]
-      if before.id == leader, before.designated { leaderWasDesignated = true }
-      guard let ranks = namedBy[before.id], let first = ranks.min() else {
-        if !before.isAbsent { members[position].discovered = .absent(since: now) }
-        members[position].designated = false
-        continue
-      }
-      let source = specification.members[first]
-      members[position].rank = first
-      members[position].proto = source.proto
-      members[position].weight = source.weight
-      members[position].zone = source.zone
-      members[position].check = source.check
-      members[position].designated = ranks.contains { specification.members[$0].isPrimary }
-      var domains: Set<DomainName> = []
-      var configured = false
-      for rank in ranks {
-        switch specification.members[rank].origin {
-        case .fixed: configured = true
-        case .domain(let domain, _): domains.insert(domain)
-        }
-      }
-      members[position].discovered = configured ? .configured : .named(domains)
-      if members[position].check != before.check { outcome.membershipChanged = true }
-    }
-    reindex()
-  }
-
-  /// Members no name leads to go when the hold time is over, sooner when they fail their probes as well.
-  mutating func removeAbsent(now: Instant, into outcome: inout Outcome) {
-    for member in members {
-      guard case .absent(let since) = member.discovered else { continue }
-      guard member.health.isDown || now - since >= holdRemoved else { continue }
-      outcome.membershipChanged = true
-      outcome.record(.memberRemoved, from: member.id, reason: .leftDNS, evidence: [member.evidence(at: now)])
-      remove(member.id)
-    }
-  }
+extension Member {
+  /// It is up, and has not failed since its last pass.
+  fileprivate var isFlawless: Bool { health.isUp && health.failures == 0 }
 }

@@ -3,14 +3,30 @@ import Model
 /// What the group's members are to the proxy. Derived from the facts and the leader, never stored.
 extension Group {
   func route(now: Instant) -> GroupRoute {
-    GroupRoute(
-      name: name, balance: specification.balance, holdTimeout: specification.holdTimeout, drainTimeout: specification.drainTimeout,
-      members: members.map {
-        MemberRoute(backend: $0.id, address: $0.address, weight: $0.weight, standing: standing(of: $0, now: now))
-      })
+    var routes = members.map {
+      MemberRoute(backend: $0.id, address: $0.address, weight: $0.weight, standing: standing(of: $0, now: now))
+    }
+    if specification.mode == .normal { idleOtherTiers(&routes) }
+    return GroupRoute(
+      name: name, balance: specification.balance, holdTimeout: specification.holdTimeout,
+      drainTimeout: specification.drainTimeout, members: routes)
   }
 
+  /// For each role, only the lowest tier in which somebody takes a share serves. Where nobody has a weight, the lowest that serves.
+  /// The sessions that another tier has meanwhile stay where they are.
+  private func idleOtherTiers(_ routes: inout [MemberRoute]) {
+    guard let first = members.first, members.contains(where: { $0.tier != first.tier }) else { return }
+    for column in [\Standings.primary, \Standings.replica, \Standings.any] {
+      let serving = members.indices.filter { routes[$0].standing[keyPath: column] == .serve }
+      let weighted = serving.filter { routes[$0].weight > 0 }
+      guard let lowest = (weighted.isEmpty ? serving : weighted).map({ members[$0].tier }).min() else { continue }
+      for position in serving where members[position].tier != lowest { routes[position].standing[keyPath: column] = .idle }
+    }
+  }
+
+  /// What the member is by itself, whatever the tiers.
   func standing(of member: Member, now: Instant) -> Standings {
+    if member.administrative != .inService { return standingOutOfService(member, now: now) }
     let forced = override?.force == true && override?.backend == member.id
     switch member.health.state {
     case .unknown where !forced:
@@ -25,6 +41,14 @@ extension Group {
       break
     }
     return Standings(primary: primaryStanding(member, now: now), replica: replicaStanding(member, now: now), any: .serve)
+  }
+
+  /// Drained or in maintenance: nobody new, and whoever is there may finish, unless the backend is dead or no primary any more.
+  private func standingOutOfService(_ member: Member, now: Instant) -> Standings {
+    var standings = Standings(all: .drain)
+    if case .down(let failure) = member.health.state, failure.kind.end != .idle { standings = Standings(all: failure.kind.end) }
+    if standings.primary == .drain, member.roleObstacle(at: now) == .replica { standings.primary = .demoted }
+    return standings
   }
 
   private func primaryStanding(_ member: Member, now: Instant) -> Standing {
@@ -56,7 +80,8 @@ extension Group {
   /// When all members of a normal group merely time out, the doubt is as large about this host as about all of them: traffic goes on.
   /// An active-passive group never does this, and a refused connection is no doubt.
   private func failsOpen(_ failure: ProbeFailure) -> Bool {
-    specification.mode == .normal && failure.kind == .timedOut && !members.contains { $0.health.isUp }
+    specification.mode == .normal && failure.kind == .timedOut
+      && !members.contains { $0.health.isUp && $0.administrative == .inService }
   }
 }
 

@@ -6,7 +6,8 @@ package import Model
 /// leader and the time. No decision is remembered other than the leader, the operator's override and the instant of the last change,
 /// so there is no second state machine that could disagree.
 ///
-/// Invariants (see `Engine.violations`): at most one member of an active-passive group serves role `primary`; members are ordered by rank, then address, and indexed by id.
+/// Invariants (see `Engine.violations`): at most one member of an active-passive group serves role `primary`; members are
+/// ordered by rank, tier and address, and indexed by id.
 package struct Group: Sendable {
   /// An operator's choice. It wins over every automatic input until it is lifted or its backend is gone.
   package struct Override: Hashable, Sendable {
@@ -17,12 +18,25 @@ package struct Group: Sendable {
     package let pin: Bool
   }
 
-  package let specification: GroupSpecification
+  /// Who wants the group.
+  enum Claim: Hashable, Sendable {
+    /// A request of a person. Configuration and DNS do not touch it.
+    case api
+    /// Configuration, DNS, or both.
+    case described
+    /// Nobody any more. Its members are leaving, and it goes with the last of them, unless it is described again before.
+    case dissolving
+  }
+
+  package internal(set) var specification: GroupSpecification {
+    didSet { sources = specification.members.map(SharedSource.init) }
+  }
+  /// By rank.
+  private(set) var sources: [SharedSource]
+  var claim: Claim
   let holdRemoved: Duration
   package internal(set) var members: [Member] = []
   private var index: [BackendID: Int] = [:]
-  /// For each member, the positions in `specification.members` that name it.
-  var namedBy: [BackendID: Set<Int>] = [:]
 
   /// The current primary. In normal mode it is what `role: primary` listeners and the API mean; traffic is spread regardless.
   package internal(set) var leader: BackendID?
@@ -32,27 +46,28 @@ package struct Group: Sendable {
   package internal(set) var override: Override?
   package internal(set) var holding = false
   var hasServed = false
-  /// The leader has been the designated primary while it led. If it is not any more, DNS has taken the designation away: an
-  /// instruction, unlike a recovery.
+  /// The leader has been the designated primary while it led. If it is not any more, DNS or the configuration has taken the
+  /// designation away: an instruction, unlike a recovery.
   var leaderWasDesignated = false
   var alarmedAboutTwoWritable = false
-  /// Domains that have had no authoritative outcome yet.
+  /// Domains that have had no authoritative outcome yet, not even a remembered one.
   var unresolvedDomains: Set<DomainName> = []
+  /// What the last answer of a domain named outside the allowed ranges; no entry where there was nothing.
+  var refused: [DomainName: Set<IPAddress>] = [:]
+  var refusedAddresses: UInt64 = 0
   /// From then on the first election no longer waits for a designated primary that nobody has seen.
-  let electsAnyoneFrom: Instant
+  var electsAnyoneFrom: Instant
 
-  init(_ specification: GroupSpecification, holdRemoved: Duration, now: Instant) {
+  init(_ specification: GroupSpecification, claim: Claim, holdRemoved: Duration, now: Instant) {
     self.specification = specification
+    sources = specification.members.map(SharedSource.init)
+    self.claim = claim
     self.holdRemoved = holdRemoved
     electsAnyoneFrom = now + specification.holdTimeout
     unresolvedDomains = domains
-    for (rank, source) in specification.members.enumerated() {
-      if case .fixed(let id, let address) = source.origin {
-        _ = insert(id: id, address: address, rank: rank, discovered: .configured, now: now)
-      }
-    }
-    // One address may be configured twice, once as the primary. Who reads the new group reads all of it: nothing to report.
+    // Who reads the new group reads all of it: nothing to report.
     var unreported = Outcome()
+    insertFixed(now: now, into: &unreported)
     rederiveAttributes(now: now, into: &unreported)
   }
 
@@ -62,39 +77,55 @@ package struct Group: Sendable {
 
   func position(_ id: BackendID) -> Int? { index[id] }
 
-  func names(_ domain: DomainName) -> Bool {
-    specification.members.contains { if case .domain(domain, _) = $0.origin { true } else { false } }
-  }
+  /// The domains that may bring members.
+  var domains: Set<DomainName> { claim == .dissolving ? [] : sourceDomains }
 
-  var domains: Set<DomainName> {
-    Set(specification.members.compactMap { if case .domain(let domain, _) = $0.origin { domain } else { nil } })
+  var sourceDomains: Set<DomainName> { Set(specification.members.compactMap(\.domain)) }
+
+  /// Dissolved, and nobody is left.
+  /// Neither configuration nor DNS describes it any more; it serves on until its members have gone.
+  package var isDissolving: Bool { claim == .dissolving }
+
+  var isGone: Bool { claim == .dissolving && members.isEmpty }
+
+  var probeTargets: [ProbeTarget] {
+    members.map { ProbeTarget(member: MemberKey(group: name, backend: $0.id), address: $0.address, check: $0.check) }
   }
 
   // MARK: Membership
 
   /// - Returns: whether there is a new member. An address that is a member already only gets another name; an id that is taken by
   ///   another address (a configured id that looks like a discovered one) stays with its first owner.
-  mutating func insert(id: BackendID, address: SocketAddress, rank: Int, discovered: Member.Discovered, now: Instant) -> Bool {
-    let source = specification.members[rank]
-    if let existing = members.first(where: { $0.address == address }) {
-      namedBy[existing.id, default: []].insert(rank)
+  ///
+  /// Members are out of order until `reindex`.
+  mutating func insert(id: BackendID, address: SocketAddress, naming: Member.Naming, now: Instant) -> Bool {
+    if let position = members.firstIndex(where: { $0.address == address }) {
+      members[position].namings.removeAll { $0.rank == naming.rank }
+      let place = members[position].namings.firstIndex { $0.rank > naming.rank } ?? members[position].namings.endIndex
+      members[position].namings.insert(naming, at: place)
       return false
     }
     guard index[id] == nil else { return false }
-    members.append(Member(id: id, address: address, rank: rank, source: source, discovered: discovered, now: now))
-    namedBy[id] = [rank]
-    reindex()
+    index[id] = members.count
+    members.append(Member(id: id, address: address, naming: naming, source: sources[naming.rank], now: now))
     return true
   }
 
-  mutating func remove(_ id: BackendID) {
-    members.removeAll { $0.id == id }
-    namedBy[id] = nil
-    reindex()
+  mutating func insertFixed(now: Instant, into outcome: inout Outcome) {
+    for (rank, source) in specification.members.enumerated() {
+      guard case .fixed(let id, let address) = source.origin else { continue }
+      guard insert(id: id, address: address, naming: Member.Naming(rank: rank), now: now) else { continue }
+      outcome.membershipChanged = true
+      outcome.record(.memberAdded, to: id, reason: .configured)
+    }
   }
 
   mutating func reindex() {
-    members.sort { ($0.rank, $0.address) < ($1.rank, $1.address) }
+    members.sort { ($0.rank, $0.tier, $0.address) < ($1.rank, $1.tier, $1.address) }
     index = Dictionary(uniqueKeysWithValues: members.enumerated().map { ($1.id, $0) })
   }
+}
+
+extension MemberSource {
+  var domain: DomainName? { if case .domain(let domain, _) = origin { domain } else { nil } }
 }

@@ -21,13 +21,12 @@ package struct Health: Hashable, Sendable {
 
   package private(set) var state: State = .unknown
   package private(set) var since: Instant
-  package private(set) var lastFailure: ProbeFailure?
-  package private(set) var latency: Duration?
   private var passes = 0
-  private var failures = 0
+  /// Failures in a row that count towards the verdict.
+  private(set) var failures = 0
   /// The last results, newest in the lowest bit; 1 is a pass.
   private var history: UInt32 = 0
-  private var historyCount = 0
+  private var historyCount: UInt8 = 0
 
   package init(now: Instant) { since = now }
 
@@ -38,12 +37,11 @@ package struct Health: Hashable, Sendable {
   package var score: Int? {
     guard historyCount > 0 else { return nil }
     let mask = (UInt32(1) << UInt32(historyCount)) - 1
-    return (history & mask).nonzeroBitCount * 100 / historyCount
+    return (history & mask).nonzeroBitCount * 100 / Int(historyCount)
   }
 
-  package mutating func probePassed(latency: Duration, check: HealthCheck, now: Instant) -> Change {
+  package mutating func probePassed(check: HealthCheck, now: Instant) -> Change {
     remember(pass: true)
-    self.latency = latency
     failures = 0
     passes += 1
     switch state {
@@ -70,7 +68,6 @@ package struct Health: Hashable, Sendable {
   }
 
   private mutating func fail(_ failure: ProbeFailure, upTo limit: Int, check: HealthCheck, now: Instant) -> Change {
-    lastFailure = failure
     passes = 0
     failures = max(failures, min(failures + 1, limit))
     switch state {

@@ -4,14 +4,36 @@ package import Model
 extension Engine {
   /// - Returns: one line per violation, empty when all is well.
   package func violations(at now: Instant) -> [String] {
-    var found: [String] = []
-    if table.groups.map(\.name) != groups.map(\.name) { found.append("the table's groups are not the engine's") }
-    for group in groups {
-      guard let route = table[group.name] else { continue }
+    var found = indexViolations()
+    for case let slot? in slots {
+      let group = slot.group
+      guard let route = slot.route else {
+        found.append("\(group.name): has no route")
+        continue
+      }
       if route.members.map(\.backend) != group.members.map(\.id) { found.append("\(group.name): the table's members differ") }
       if Set(group.members.map(\.address)).count != group.members.count { found.append("\(group.name): one address twice") }
+      for (member, route) in zip(group.members, route.members) where member.administrative != .inService {
+        if ListenerRole.allCases.contains(where: { route.standing[$0] == .serve }) {
+          found.append("\(group.name): routes to \(member.id), which is \(member.administrative.rawValue)")
+        }
+      }
+      if group.isGone { found.append("\(group.name): dissolved, and still there") }
       if group.specification.mode == .activePassive { found += activePassiveViolations(group, route, now) }
     }
+    return found
+  }
+
+  private func indexViolations() -> [String] {
+    var found: [String] = []
+    var users: [DomainName: Set<Int>] = [:]
+    for (position, slot) in slots.enumerated() {
+      guard let group = slot?.group else { continue }
+      if index[group.name] != position { found.append("\(group.name): is not found by its name") }
+      for domain in group.sourceDomains { users[domain, default: []].insert(position) }
+    }
+    if index.count + freeSlots.count != slots.count { found.append("slots are lost") }
+    if users != self.users { found.append("groups are not found by their domains") }
     return found
   }
 

@@ -1,10 +1,14 @@
 package import Model
 
 /// One backend in one group: four separate facts, from which eligibility is derived and always has a reason.
-package struct Member: Hashable, Sendable {
-  /// What an operator wants of it.
+package struct Member: Sendable {
+  /// What the people who run it want of it.
   package enum Administrative: String, Hashable, Sendable {
     case inService = "in_service"
+    /// Leaves for good: DNS drained it.
+    case draining
+    /// Stays a member and is to be left alone for now.
+    case maintenance
   }
 
   /// Who says that it exists.
@@ -13,21 +17,44 @@ package struct Member: Hashable, Sendable {
     case named(Set<DomainName>)
     /// No name leads to it any more. It serves on until the hold time passes or its probes fail too.
     case absent(since: Instant)
+    /// DNS took it out on purpose: no new connections, and its sessions have their time to end.
+    case drained(since: Instant)
+  }
+
+  /// How a member goes that nothing names any more.
+  enum Departure: Hashable, Sendable {
+    case absent(since: Instant)
+    case drained(since: Instant)
+  }
+
+  /// One of the group's sources names the member now, and this is what it says of it.
+  struct Naming: Hashable, Sendable {
+    /// Position of the source in the configuration.
+    var rank: Int
+    var tier: UInt16 = 0
+    /// From the record; nil where it carries none.
+    var weight: UInt16?
+
+    func weight(in source: MemberSource) -> Int { source.weight ?? weight.map(Int.init) ?? 1 }
   }
 
   package let id: BackendID
   package let address: SocketAddress
+  /// By rank.
+  var namings: [Naming] = []
+  /// Nil while something names it.
+  var departure: Departure?
+  var isInMaintenance = false
+
   /// Position of its source in the configuration: the order of preference.
   package internal(set) var rank: Int
-  package internal(set) var proto: BackendProtocol
+  package internal(set) var tier: UInt16
   package internal(set) var weight: Int
-  package internal(set) var zone: String?
-  package internal(set) var check: HealthCheck
+  /// The first source that names it, or the last that did.
+  private var source: SharedSource
   /// Discovery or configuration names it as the primary: the first of the two witnesses.
-  package internal(set) var designated: Bool
+  package internal(set) var designated = false
 
-  package internal(set) var administrative = Administrative.inService
-  package internal(set) var discovered: Discovered
   package internal(set) var health: Health
   private var reportedRole: Role = .unknown
   private var roleProvedAt: Instant?
@@ -35,17 +62,33 @@ package struct Member: Hashable, Sendable {
   package internal(set) var eligibleSince: Instant?
   var lastEarlyProbe: Instant?
 
-  init(id: BackendID, address: SocketAddress, rank: Int, source: MemberSource, discovered: Discovered, now: Instant) {
+  init(id: BackendID, address: SocketAddress, naming: Naming, source: SharedSource, now: Instant) {
     self.id = id
     self.address = address
-    self.rank = rank
-    self.proto = source.proto
-    self.weight = source.weight
-    self.zone = source.zone
-    self.check = source.check
-    self.designated = source.isPrimary
-    self.discovered = discovered
-    self.health = Health(now: now)
+    namings = [naming]
+    rank = naming.rank
+    tier = naming.tier
+    weight = naming.weight(in: source.value)
+    self.source = source
+    health = Health(now: now)
+  }
+
+  /// Takes over what its first source says. Whether it is in maintenance is for all of them to say.
+  mutating func adopt(_ source: SharedSource, _ naming: Naming) {
+    rank = naming.rank
+    tier = naming.tier
+    weight = naming.weight(in: source.value)
+    self.source = source
+  }
+
+  package var proto: BackendProtocol { source.value.proto }
+  package var zone: String? { source.value.zone }
+  package var check: HealthCheck { source.value.check }
+
+  package var administrative: Administrative {
+    if isInMaintenance { return .maintenance }
+    if case .drained = departure { return .draining }
+    return .inService
   }
 
   /// What it last proved to be, or `unknown` once the proof is too old.
@@ -67,20 +110,22 @@ package struct Member: Hashable, Sendable {
     roleProvedAt = now
   }
 
-  var isAbsent: Bool { if case .absent = discovered { true } else { false } }
-
-  /// Nothing more is to be learned before it can be judged: it failed, or it passed and (where asked) said its role.
+  /// Nothing more is to be learned before it can be judged: it is out of service, it failed, or it passed and (where asked) said
+  /// its role.
   func isSettled(at now: Instant) -> Bool {
+    if administrative != .inService { return true }
     switch health.state {
-    case .unknown: false
-    case .down: true
-    case .up: !check.provesRole || role(at: now) != .unknown
+    case .unknown: return false
+    case .down: return true
+    case .up: return !check.provesRole || role(at: now) != .unknown
     }
   }
 
   // MARK: Eligibility
 
   package enum Ineligibility: Hashable, Sendable, CustomStringConvertible {
+    case drained
+    case maintenance
     case notProbed
     case down(ProbeFailure)
     case replica
@@ -88,6 +133,8 @@ package struct Member: Hashable, Sendable {
 
     package var description: String {
       switch self {
+      case .drained: "drained by DNS"
+      case .maintenance: "in maintenance"
       case .notProbed: "not probed yet"
       case .down(let failure): "down: \(failure)"
       case .replica: "healthy, not eligible: replica"
@@ -97,15 +144,24 @@ package struct Member: Hashable, Sendable {
   }
 
   /// Why this member could not be the primary of an active-passive group now; nil when it could.
-  package func obstacle(at now: Instant) -> Ineligibility? {
+  package func obstacle(at now: Instant) -> Ineligibility? { plainObstacle ?? roleObstacle(at: now) }
+
+  /// Why it could not serve in a normal group, where any healthy member does, whatever its role.
+  var plainObstacle: Ineligibility? {
+    switch administrative {
+    case .draining: return .drained
+    case .maintenance: return .maintenance
+    case .inService: break
+    }
     switch health.state {
     case .unknown: return .notProbed
     case .down(let failure): return .down(failure)
-    case .up: return roleObstacle(at: now)
+    case .up: return nil
     }
   }
 
-  /// The part of `obstacle` that even a forced choice respects: a server that is not proved writable gets no writes.
+  /// The part of `obstacle` that even a forced choice respects, besides what people decided about the member: a server that is not
+  /// proved writable gets no writes.
   func roleObstacle(at now: Instant) -> Ineligibility? {
     guard check.provesRole else { return nil }
     switch role(at: now) {
@@ -124,7 +180,20 @@ package struct Member: Hashable, Sendable {
       case .up: "up"
       case .down(let failure): "down (\(failure))"
       }
-    let absent = isAbsent ? ", not in DNS" : ""
-    return "\(id): \(state)\(role)\(absent)"
+    let discovered =
+      switch departure {
+      case .absent: ", not named"
+      case .drained: ", drained by DNS"
+      case nil: ""
+      }
+    let maintenance = isInMaintenance ? ", in maintenance" : ""
+    let tier = tier > 0 ? ", tier \(tier)" : ""
+    return "\(id): \(state)\(role)\(tier)\(discovered)\(maintenance)"
   }
+}
+
+/// What a source says, once for all the members it brings: a check is larger than everything else that is known of a member.
+final class SharedSource: Sendable {
+  let value: MemberSource
+  init(_ value: MemberSource) { self.value = value }
 }

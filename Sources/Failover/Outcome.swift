@@ -20,3 +20,25 @@ struct Outcome {
     decisions.append(Draft(kind: kind, from: from, to: to, reason: reason, evidence: evidence))
   }
 }
+
+/// What one event led to in all the groups it touched.
+struct Round {
+  var changed: [GroupRoute] = []
+  var removed: [GroupName] = []
+  var probes: [(group: GroupName, targets: [ProbeTarget])] = []
+  var probesNow: Set<MemberKey> = []
+  var lookUps: Set<DomainName> = []
+  var records: [Decision] = []
+
+  /// The routes go out first: audit and probes can wait a microsecond, clients should not.
+  func effects(generation: UInt64) -> [Effect] {
+    var effects: [Effect] = []
+    if changesRoutes { effects.append(.publish(RoutingChange(generation: generation, changed: changed, removed: removed))) }
+    effects += probes.map { .replaceProbes(of: $0.group, with: $0.targets) }
+    effects += probesNow.sorted().map(Effect.probeNow)
+    effects += lookUps.sorted().map(Effect.lookUpNow)
+    return effects + records.map(Effect.record)
+  }
+
+  var changesRoutes: Bool { !changed.isEmpty || !removed.isEmpty }
+}

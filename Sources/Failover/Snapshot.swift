@@ -19,6 +19,8 @@ package struct GroupSnapshot: Hashable, Sendable {
   package let lastFailover: Instant?
   package let failoverCount: Int
   package let pinned: Bool
+  /// How many addresses of DNS answers were refused, by the group's own `allowed_cidrs`, since the group exists.
+  package let refusedAddresses: UInt64
   package let members: [MemberSnapshot]
 
   package var primaryIsHealthy: Bool { members.contains { $0.id == primary && $0.health == .up } }
@@ -35,6 +37,7 @@ package struct MemberSnapshot: Hashable, Sendable {
   package let address: SocketAddress
   package let proto: BackendProtocol
   package let weight: Int
+  package let tier: UInt16
   package let zone: String?
   package let health: HealthState
   package let healthSince: Instant
@@ -49,9 +52,11 @@ package struct MemberSnapshot: Hashable, Sendable {
 
 extension Group {
   package func snapshot(at now: Instant) -> GroupSnapshot {
-    GroupSnapshot(
+    let routes = route(now: now).members
+    return GroupSnapshot(
       name: name, mode: specification.mode, primary: leader, state: state(at: now), lastFailover: lastFailover,
-      failoverCount: failoverCount, pinned: override?.pin ?? false, members: members.map { snapshot(of: $0, at: now) })
+      failoverCount: failoverCount, pinned: override?.pin ?? false, refusedAddresses: refusedAddresses,
+      members: zip(members, routes).map { snapshot(of: $0, route: $1, at: now) })
   }
 
   private func state(at now: Instant) -> GroupSnapshot.State {
@@ -65,8 +70,8 @@ extension Group {
     }
   }
 
-  private func snapshot(of member: Member, at now: Instant) -> MemberSnapshot {
-    let obstacle = specification.mode == .activePassive ? member.obstacle(at: now) : plainObstacle(member)
+  private func snapshot(of member: Member, route: MemberRoute, at now: Instant) -> MemberSnapshot {
+    let obstacle = specification.mode == .activePassive ? member.obstacle(at: now) : member.plainObstacle
     let health: MemberSnapshot.HealthState =
       switch member.health.state {
       case .unknown: .unknown
@@ -74,19 +79,17 @@ extension Group {
       case .down: .down
       }
     return MemberSnapshot(
-      id: member.id, address: member.address, proto: member.proto, weight: member.weight, zone: member.zone, health: health,
-      healthSince: member.health.since, score: member.health.score, role: member.check.provesRole ? member.role(at: now) : nil,
-      administrative: member.administrative, discovered: member.discovered, eligible: obstacle == nil,
-      reason: obstacle?.description ?? (member.id == leader ? "eligible, primary" : leader == nil ? "eligible" : "eligible, backup")
-    )
+      id: member.id, address: member.address, proto: member.proto, weight: member.weight, tier: member.tier, zone: member.zone,
+      health: health, healthSince: member.health.since, score: member.health.score,
+      role: member.check.provesRole ? member.role(at: now) : nil, administrative: member.administrative,
+      discovered: discovered(member), eligible: obstacle == nil, reason: obstacle?.description ?? eligibleAs(member, route))
   }
 
-  /// In a normal group any healthy member serves, whatever its role.
-  private func plainObstacle(_ member: Member) -> Member.Ineligibility? {
-    switch member.health.state {
-    case .unknown: .notProbed
-    case .down(let failure): .down(failure)
-    case .up: nil
-    }
+  /// What an eligible member waits for, if it waits.
+  private func eligibleAs(_ member: Member, _ route: MemberRoute) -> String {
+    if member.id == leader { return "eligible, primary" }
+    let waits = specification.mode == .activePassive ? leader != nil : route.standing.any != .serve
+    if waits { return member.tier > 0 ? "eligible, backup (tier \(member.tier))" : "eligible, backup" }
+    return leader == nil ? "eligible" : "eligible, backup"
   }
 }

@@ -4,7 +4,7 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Asks every member of the plan, again and again, whether it works, and reports each answer.
+/// Asks every member it is told of, again and again, whether it works, and reports each answer.
 ///
 /// All probes run on one event loop with a thread of its own, apart from the data path and the control loop. What a
 /// report means is for the engine to decide.
@@ -34,10 +34,11 @@ package final class HealthChecker: Sendable {
     }
   }
 
-  /// Replaces the plan. New and changed members are probed at once, unchanged ones are not disturbed, and the sessions of
-  /// those that are gone are closed. Of two targets for one member the last counts.
-  package func apply(_ plan: [ProbeTarget]) {
-    onLoop { $0.apply(plan) }
+  /// The whole list of one group; empty removes it. New and changed members are probed at once, unchanged ones are not disturbed, and
+  /// the sessions of those that are gone are closed. Of two targets for one member the last counts; those of other groups are
+  /// ignored. Costs what the group has, not what there is.
+  package func replace(_ targets: [ProbeTarget], of group: GroupName) {
+    onLoop { $0.replace(targets, of: group) }
   }
 
   /// Probes a member earlier than planned, because the data path saw a failure or the engine wants to be sure.
@@ -46,7 +47,7 @@ package final class HealthChecker: Sendable {
     onLoop { $0.probeNow(member) }
   }
 
-  /// Of all members of the plan that have been probed.
+  /// Of all members that have been probed.
   package func statistics() -> [MemberKey: ProbeStatistics] { ledger.snapshot }
 
   /// Ends all probes and sessions. Nothing is reported once this has returned. Safe to call twice.

@@ -3,7 +3,7 @@ import Glibc
 /// An IPv4 or IPv6 address as a number in host order.
 package enum IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible {
   case v4(UInt32)
-  case v6(UInt128)
+  case v6(IPv6Number)
 
   /// Parses the textual forms of `inet_pton(3)`; no zone identifiers, no octal or short IPv4 forms.
   package init?(_ text: String) {
@@ -16,7 +16,7 @@ package enum IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible 
     }
     var v6 = in6_addr()
     guard inet_pton(AF_INET6, text, &v6) == 1 else { return nil }
-    self = .v6(withUnsafeBytes(of: &v6) { UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)) })
+    self = .v6(IPv6Number(withUnsafeBytes(of: &v6) { UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)) }))
   }
 
   package var description: String {
@@ -26,7 +26,7 @@ package enum IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible 
       var address = in_addr(s_addr: value.bigEndian)
       inet_ntop(AF_INET, &address, &buffer, socklen_t(buffer.count))
     case .v6(let value):
-      var bigEndian = value.bigEndian
+      var bigEndian = value.number.bigEndian
       inet_ntop(AF_INET6, &bigEndian, &buffer, socklen_t(buffer.count))
     }
     return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -41,6 +41,26 @@ package enum IPAddress: Hashable, Comparable, Sendable, CustomStringConvertible 
     case (.v6, .v4): false
     }
   }
+}
+
+/// The 128 bits of an IPv6 address.
+///
+/// In two halves: a stored `UInt128` aligns whatever holds an address to 16 bytes, which makes it a third larger, and Swift 6.3 returns
+/// structs with one from functions by way of a temporary of less alignment, which ends in SIGSEGV.
+package struct IPv6Number: Hashable, Comparable, Sendable, ExpressibleByIntegerLiteral {
+  private let high: UInt64
+  private let low: UInt64
+
+  package init(_ number: UInt128) {
+    high = UInt64(truncatingIfNeeded: number >> 64)
+    low = UInt64(truncatingIfNeeded: number)
+  }
+
+  package init(integerLiteral number: UInt128) { self.init(number) }
+
+  package var number: UInt128 { UInt128(high) << 64 | UInt128(low) }
+
+  package static func < (a: IPv6Number, b: IPv6Number) -> Bool { (a.high, a.low) < (b.high, b.low) }
 }
 
 extension FixedWidthInteger {
@@ -71,7 +91,7 @@ package struct AddressRange: Hashable, Sendable, CustomStringConvertible {
   package func contains(_ address: IPAddress) -> Bool {
     switch (base, address) {
     case (.v4(let a), .v4(let b)): prefixLength == 0 || (a ^ b) >> UInt32(32 - prefixLength) == 0
-    case (.v6(let a), .v6(let b)): prefixLength == 0 || (a ^ b) >> UInt128(128 - prefixLength) == 0
+    case (.v6(let a), .v6(let b)): prefixLength == 0 || (a.number ^ b.number) >> UInt128(128 - prefixLength) == 0
     default: false
     }
   }

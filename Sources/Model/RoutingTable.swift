@@ -1,4 +1,4 @@
-/// Where connections may go, decided by the engine and swapped whole by each worker of the proxy.
+/// Where connections may go, decided by the engine. The proxy follows it change by change.
 package struct RoutingTable: Hashable, Sendable {
   /// Grows by one with each table. A connect that was begun under an older table is checked again before it is used.
   package var generation: UInt64
@@ -12,6 +12,21 @@ package struct RoutingTable: Hashable, Sendable {
   package static let empty = RoutingTable(generation: 0, groups: [])
 
   package subscript(name: GroupName) -> GroupRoute? { groups.first { $0.name == name } }
+}
+
+/// The step from one table to the next: what changes costs, what stays does not, however large the table.
+package struct RoutingChange: Hashable, Sendable {
+  /// Of the table it leads to.
+  package var generation: UInt64
+  /// New groups and those that differ, whole.
+  package var changed: [GroupRoute]
+  package var removed: [GroupName]
+
+  package init(generation: UInt64, changed: [GroupRoute] = [], removed: [GroupName] = []) {
+    self.generation = generation
+    self.changed = changed
+    self.removed = removed
+  }
 }
 
 package struct GroupRoute: Hashable, Sendable {

@@ -19,10 +19,13 @@ package struct GroupSpecification: Hashable, Sendable {
   package var holdTimeout: Duration
   /// How long sessions of a draining or removed member may go on.
   package var drainTimeout: Duration
+  /// Narrows which discovered addresses may be members; empty: all that discovery lets through.
+  package var allowedRanges: [AddressRange]
 
   package init(
     name: GroupName, mode: GroupMode, members: [MemberSource], balance: Balance = .roundRobin, failback: Failback = .manual,
-    minimumInterval: Duration = .seconds(10), holdTimeout: Duration = .seconds(10), drainTimeout: Duration = .seconds(30)
+    minimumInterval: Duration = .seconds(10), holdTimeout: Duration = .seconds(10), drainTimeout: Duration = .seconds(30),
+    allowedRanges: [AddressRange] = []
   ) {
     self.name = name
     self.mode = mode
@@ -32,6 +35,7 @@ package struct GroupSpecification: Hashable, Sendable {
     self.minimumInterval = minimumInterval
     self.holdTimeout = holdTimeout
     self.drainTimeout = drainTimeout
+    self.allowedRanges = allowedRanges
   }
 }
 
@@ -39,25 +43,33 @@ package struct GroupSpecification: Hashable, Sendable {
 package struct MemberSource: Hashable, Sendable {
   package enum Origin: Hashable, Sendable {
     case fixed(BackendID, SocketAddress)
-    case domain(DomainName, port: UInt16)
+    /// `port` is for endpoints whose records name none; nil where the records always do (SRV).
+    case domain(DomainName, port: UInt16?)
   }
 
   package var origin: Origin
+  /// Which records the domain is asked for; `.address` for a fixed backend.
+  package var record: RecordKind
   package var proto: BackendProtocol
-  /// Relative share of new connections, 1 to 65535; 0 takes none.
-  package var weight: Int
+  /// Relative share of new connections, 1 to 65535; 0 takes none. Nil where nobody says: the record's weight counts, else 1.
+  package var weight: Int?
   package var zone: String?
   package var isPrimary: Bool
+  /// Out of service as long as DNS says so (`maintenance=true`).
+  package var maintenance: Bool
   package var check: HealthCheck
 
   package init(
-    origin: Origin, proto: BackendProtocol, weight: Int = 1, zone: String? = nil, isPrimary: Bool = false, check: HealthCheck
+    origin: Origin, record: RecordKind = .address, proto: BackendProtocol, weight: Int? = nil, zone: String? = nil,
+    isPrimary: Bool = false, maintenance: Bool = false, check: HealthCheck
   ) {
     self.origin = origin
+    self.record = record
     self.proto = proto
     self.weight = weight
     self.zone = zone
     self.isPrimary = isPrimary
+    self.maintenance = maintenance
     self.check = check
   }
 }

@@ -5,8 +5,8 @@ import Synchronization
 
 /// The data plane: accepts connections, gives each a backend by the routing table in force, and relays bytes until an end.
 ///
-/// The control path opens listeners, publishes tables and asks for counts; worker threads do the rest and never wait for it. What
-/// workers see of backends comes back through `onSignal`, as evidence.
+/// The control path opens listeners, publishes changes of the routing table and asks for counts; worker threads do the rest and
+/// never wait for it. What workers see of backends comes back through `onSignal`, as evidence.
 package final class Proxy: Sendable {
   package struct Settings: Equatable, Sendable {
     package var workers = 1
@@ -140,8 +140,9 @@ package final class Proxy: Sendable {
 
   // MARK: Routing
 
-  package func publish(_ table: RoutingTable) {
-    for worker in workers { _ = worker.mailbox.post(.swap(table)) }
+  /// Workers take changes over one after the other, in the order of these calls.
+  package func publish(_ change: RoutingChange) {
+    for worker in workers { _ = worker.mailbox.post(.apply(change)) }
   }
 
   /// Waits for each worker to answer between two passes: microseconds, a few milliseconds under saturation.

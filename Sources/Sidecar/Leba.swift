@@ -7,7 +7,10 @@ struct Leba: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "leba",
     abstract: "A sidecar that follows DNS, watches backends and fails over without the application noticing.",
-    subcommands: [RunCommand.self, CheckCommand.self, StatusCommand.self, FailoverCommand.self, VersionCommand.self],
+    subcommands: [
+      RunCommand.self, CheckCommand.self, StatusCommand.self, FailoverCommand.self, ResolveCommand.self,
+      VersionCommand.self,
+    ],
     defaultSubcommand: RunCommand.self)
 
   /// The parser's own exit code for wrong usage is 64; the contract says 2.

@@ -5,17 +5,6 @@ import Testing
 
 /// What groups become of the declarations of a file.
 @Suite struct GroupTests {
-  private func origins(_ group: GroupSpecification) -> [String] {
-    group.members.map { member in
-      let origin =
-        switch member.origin {
-        case .fixed(let id, let address): "\(id)=\(address)"
-        case .domain(let domain, let port): "\(domain):\(port)"
-        }
-      return member.isPrimary ? origin + "*" : origin
-    }
-  }
-
   @Test func aGroupOfFixedBackends() throws {
     let configuration = try load(
       """
@@ -69,7 +58,7 @@ import Testing
     #expect(configuration.groups.map(\.name) == ["pg", "equals", "alone.example.com"])
     #expect(configuration.groups.map(\.mode) == [.activePassive, .normal, .normal])
     #expect(origins(configuration.groups[0]) == ["p.example.com:5432*", "r.example.com:5432"])
-    #expect(configuration.groups[0].members.map(\.weight) == [2, 1])
+    #expect(configuration.groups[0].members.map(\.weight) == [2, nil])
     #expect(configuration.groups[0].members.map(\.zone) == ["z", nil])
     #expect(origins(configuration.groups[2]) == ["alone.example.com:90"])
   }

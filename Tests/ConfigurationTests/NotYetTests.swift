@@ -24,23 +24,12 @@ import Testing
       Case(
         "maximum_failovers", RuleTests.group("name: g, mode: normal, backends: [a], maximum_failovers: {count: 4, within: 10m}"),
         notYet("3:63", "maximum_failovers")),
-      Case(
-        "allowed_cidrs", RuleTests.group("name: g, mode: normal, backends: [a], allowed_cidrs: [10.0.0.0/8]"),
-        notYet("3:59", "allowed_cidrs")),
       Case("criteria", RuleTests.check("criteria: {all: [http: {path: /}]}"), notYet("3:69", "criteria")),
       Case("predictive", RuleTests.check("predictive: {degrade_below: 70}"), notYet("3:71", "predictive")),
       Case("maximum_lag", RuleTests.check("postgres: {maximum_lag: 10s}"), notYet("3:83", "maximum_lag")),
-      Case("txt", RuleTests.domain("domain: a.example, port: 80, txt: true"), notYet("2:40", "txt")),
       Case("auth_enabled", "api_security: {auth_enabled: true}", notYet("1:30", "auth_enabled")),
       Case("rate_limit_enabled", "api_security: {rate_limit_enabled: true}", notYet("1:36", "rate_limit_enabled")),
       Case("allowlist_enabled", "api_security: {allowlist_enabled: true}", notYet("1:35", "allowlist_enabled")),
-      Case(
-        "record: srv", RuleTests.domain("domain: a.example, port: 80, record: srv"),
-        "2:43: error: 'srv' is not supported by this version yet; use address"),
-      Case(
-        "an SRV name", RuleTests.domain("domain: _pg._tcp.example, port: 80"),
-        "2:14: error: 'record: srv', the default of names that begin with '_', is not supported by this version yet; "
-          + "add record: address, or name the hosts themselves"),
       Case("engine", "engine: io_uring", "1:9: error: 'io_uring' is not supported by this version yet; use auto or epoll"),
       Case(
         "balance", RuleTests.group("name: g, mode: normal, backends: [a], balance: peak_ewma"),
@@ -61,9 +50,8 @@ import Testing
     arguments: [
       "maintenance: []", "api_security: {auth_enabled: false, rate_limit_enabled: false, allowlist_enabled: false}",
       "api_security: {rate_limit_enabled: false, requests_per_minute: 60, allowed_cidrs: [\"::1/128\"]}",
-      RuleTests.group("name: g, mode: normal, backends: [a], zone_affinity: false, slow_start: 0s, pin: false, allowed_cidrs: []"),
-      RuleTests.domain("domain: a.example, port: 80, txt: false, record: address"),
-      RuleTests.domain("domain: _pg.example, port: 80, record: address"), RuleTests.check("postgres: {user: a, tls: prefer}"),
+      RuleTests.group("name: g, mode: normal, backends: [a], zone_affinity: false, slow_start: 0s, pin: false"),
+      RuleTests.check("postgres: {user: a, tls: prefer}"),
     ])
   func neutralValuesAreFine(yaml: String) { #expect(errors(yaml) == []) }
 

@@ -76,4 +76,23 @@ import Testing
     #expect(try bounds("minimum_ttl: 1m", "resolution_interval: 10s") == "every 1m")
     #expect(try bounds("minimum_ttl: 5s, maximum_ttl: 10s", "weight: 1") == "when its TTL ends, after 5s to 10s")
   }
+
+  @Test func `records and groups that only DNS makes`() throws {
+    let report = try load(
+      """
+      dns_backends:
+        - {domain: _pg._tcp.example, group_name: pg}
+        - {domain: _web._tcp.example, txt: true}
+        - {domain: a.example, port: 80, txt: true}
+      failover_groups: [{name: pg, mode: active-passive}]
+      """
+    ).detectionReport()
+    #expect(report.first == "group pg (active-passive), on 127.0.0.1 and the port of its records")
+    #expect(
+      report.suffix(3) == [
+        "  _pg._tcp.example   SRV, asked again when its TTL ends, after 1s to 5m; a lookup takes at most 5s",
+        "  _web._tcp.example  SRV and TXT, asked again when its TTL ends, after 1s to 5m; a lookup takes at most 5s",
+        "  a.example          addresses and TXT, asked again when its TTL ends, after 1s to 5m; a lookup takes at most 5s",
+      ])
+  }
 }

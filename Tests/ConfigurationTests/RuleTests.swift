@@ -82,7 +82,8 @@ import Testing
         "2:14: error: '\(String(repeating: "a", count: 50)).\(String(repeating: "a", count: 9))…' is longer than 253 bytes; write a name that DNS can hold"
       ),
       Case(
-        "record", domain("domain: a.example, port: 80, record: cname"), "2:43: error: 'cname' is not a kind of record; use address"),
+        "record", domain("domain: a.example, port: 80, record: cname"),
+        "2:43: error: 'cname' is not a kind of record; use address or srv"),
       Case(
         "weight", domain("domain: a.example, port: 80, weight: 65536"),
         "2:43: error: '65536' is out of range; write a whole number from 0 to 65535"),

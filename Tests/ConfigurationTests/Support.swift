@@ -1,4 +1,5 @@
 import Glibc
+import Model
 import Testing
 
 @testable import LebaConfiguration
@@ -67,6 +68,18 @@ final class Folder: Sendable {
   @discardableResult
   func write(_ name: String, _ text: String, mode: mode_t = 0o600) throws -> String {
     try write(name, Array(text.utf8), mode: mode)
+  }
+}
+
+/// Where the members of a group come from, the primaries with a star.
+func origins(_ group: GroupSpecification) -> [String] {
+  group.members.map { member in
+    let origin =
+      switch member.origin {
+      case .fixed(let id, let address): "\(id)=\(address)"
+      case .domain(let domain, let port): port.map { "\(domain):\($0)" } ?? domain.rawValue
+      }
+    return member.isPrimary ? origin + "*" : origin
   }
 }
 

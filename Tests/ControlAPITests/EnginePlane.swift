@@ -1,6 +1,7 @@
 import ControlAPI
 import Failover
 import Foundation
+import LebaConfiguration
 import Model
 import Synchronization
 
@@ -19,7 +20,7 @@ final class EnginePlane: ControlPlane {
   private let state = Mutex(State())
 
   init(_ groups: [GroupSpecification]) {
-    state.withLock { state in state.apply(state.engine.handle(.groupsConfigured(groups), now: state.now)) }
+    state.withLock { state in state.apply(state.engine.handle(.groupsConfigured(groups, leaving: .atOnce), now: state.now)) }
   }
 
   func probe(_ group: GroupName, _ backend: BackendID, _ outcome: ProbeOutcome) {
@@ -39,7 +40,7 @@ final class EnginePlane: ControlPlane {
   func status() async -> StatusView {
     StatusView(
       state: .ready, version: "0", uptimeSeconds: 1, engine: "none", connectionLimit: 1, zone: nil, configurationFile: "f",
-      listeners: [], domains: [])
+      listeners: [], domains: [], journal: StatusView.Journal(path: "/state/leba.sqlite", problem: nil))
   }
 
   func activeConnections() async -> [MemberKey: Int] { [:] }
@@ -66,6 +67,59 @@ final class EnginePlane: ControlPlane {
 
   func deleteGroup(_ name: GroupName, dryRun: Bool) async throws(ControlError) {
     _ = try command(name, dryRun) { engine, now throws(CommandError) in try engine.deleteGroup(name, now: now) }
+  }
+
+  // MARK: DNS
+
+  func dnsStatus() async -> DNSStatusView {
+    DNSStatusView(
+      domains: [
+        DomainView(
+          domain: "db.example.com", record: "srv", source: "dns", outcome: "answer", server: "127.0.0.1:53",
+          records: [.init(address: "192.0.2.1", port: 5432, tier: 10, weight: 5, ttlLeftSeconds: 12.5, named: true)],
+          nextRefreshSeconds: 11, ageSeconds: 1, lookingUp: false, lastLookupSeconds: 0.002, consecutiveFailures: 0,
+          questions: [.init(name: "db.example.com", type: "SRV", outcome: "answer", detail: "", server: "127.0.0.1:53")],
+          attributes: TextAttributes(isPrimary: true, group: "pg"), refused: [.init(address: "127.0.0.1", reason: "loopback")],
+          lookups: ["answer": 3, "addresses_refused": 1])
+      ],
+      servers: [.init(address: "127.0.0.1:53", answered: 4, failed: 1, askedLastForSeconds: nil)])
+  }
+
+  func refreshDNS(_ domain: DomainName?, dryRun: Bool) async throws(ControlError) -> [DomainName] {
+    guard let domain else { return ["db.example.com"] }
+    guard domain == "db.example.com" else { throw .dnsEntry(.unknown(domain)) }
+    return [domain]
+  }
+
+  private let topology = Mutex(EnginePlane.emptyTopology)
+
+  private static var emptyTopology: Topology? {
+    try? Configuration.parse("dns_backends: [{domain: declared.example.com, port: 1}]", file: "f", environment: [:]).topology
+  }
+
+  func dnsEntries() async -> [DNSEntry] { topology.withLock { $0?.entries ?? [] } }
+
+  func addDNSEntry(_ request: DNSEntryRequest, dryRun: Bool) async throws(ControlError) -> DNSEntry {
+    try change(dryRun) { topology throws(DNSEntryRefusal) in try topology.add(request) }
+  }
+
+  func removeDNSEntry(_ domain: DomainName, dryRun: Bool) async throws(ControlError) {
+    try change(dryRun) { topology throws(DNSEntryRefusal) in try topology.remove(domain) }
+  }
+
+  private func change<Answer>(
+    _ dryRun: Bool, _ body: (inout Topology) throws(DNSEntryRefusal) -> Answer
+  ) throws(ControlError) -> Answer {
+    do throws(DNSEntryRefusal) {
+      return try topology.withLock { (topology) throws(DNSEntryRefusal) in
+        guard var changed = topology else { throw .invalid(reasons: ["the test's configuration is wrong"]) }
+        let answer = try body(&changed)
+        if !dryRun { topology = changed }
+        return answer
+      }
+    } catch {
+      throw .dnsEntry(error)
+    }
   }
 
   private func command(

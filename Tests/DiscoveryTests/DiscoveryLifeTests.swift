@@ -1,6 +1,7 @@
 import Glibc
 import Model
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Discovery
@@ -32,9 +33,9 @@ private final class ThreadClock: Sendable {
   // MARK: When
 
   @Test func theTTLIsRespected() throws {
-    let server = try FakeServer { [$0.answer([v4], ttl: $0.name == "short.example" ? 1 : 60)] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4], ttl: $0.name == "short.example" ? 1 : 60)] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address])
+    let watcher = try Watcher(servers: [server.socketAddress])
     defer { watcher.discovery.stop() }
     watcher.watch("short.example", "long.example")
     try eventually("four lookups") { watcher.lookups("short.example") >= 4 }
@@ -45,9 +46,9 @@ private final class ThreadClock: Sendable {
   }
 
   @Test func aTTLOfZeroIsHarmless() throws {
-    let server = try FakeServer { [$0.answer([v4], ttl: 0)] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4], ttl: 0)] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address])
+    let watcher = try Watcher(servers: [server.socketAddress])
     defer { watcher.discovery.stop() }
     watcher.watch("a.example")
     try eventually("three lookups") { watcher.lookups >= 3 }
@@ -56,9 +57,9 @@ private final class ThreadClock: Sendable {
   }
 
   @Test func aFloodOfWishesIsOneLookupASecond() throws {
-    let server = try FakeServer { [$0.answer([v4], ttl: 3600)] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4], ttl: 3600)] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address])
+    let watcher = try Watcher(servers: [server.socketAddress])
     defer { watcher.discovery.stop() }
     watcher.watch("a.example", "b.example")
     try eventually("the first answers") { watcher.lookups == 2 }
@@ -70,7 +71,7 @@ private final class ThreadClock: Sendable {
     }
     // Each began a second after the one before; the first may have begun a little before its query was seen.
     let lookups = watcher.lookups("a.example")
-    #expect(ResolverLoop.now() - started >= .milliseconds(1000 * (lookups - 1) - 500))
+    #expect(started.duration(to: .now) >= .milliseconds(1000 * (lookups - 1) - 500))
     #expect(server.queries.filter { $0.name == "a.example" }.count <= 2 * (lookups + 1))
     #expect(watcher.lookups("b.example") == 1)
     watcher.discovery.refresh(nil)
@@ -78,25 +79,24 @@ private final class ThreadClock: Sendable {
   }
 
   @Test func aThousandNamesAreSpread() throws {
-    let server = try FakeServer { [$0.answer([v4], ttl: 3600)] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4], ttl: 3600)] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address])
+    let watcher = try Watcher(servers: [server.socketAddress])
     defer { watcher.discovery.stop() }
     watcher.discovery.watch((0..<1000).map { DomainSpecification(domain: DomainName("n\($0).example")) })
-    try eventually("two hundred answers") { watcher.lookups >= 200 }
+    try eventually("three hundred answers") { watcher.lookups >= 300 }
     let queries = server.queries
     let first = try #require(queries.first?.at)
-    // A hundred at once, a hundred a second, and fifty for a machine that was slow to see the first.
-    for (index, query) in queries.enumerated() where index > 150 {
-      #expect(query.at - first >= .milliseconds((index - 150) * 10), "query \(index)")
-    }
+    // Two hundred at once, two hundred a second, and fifty for a machine that was slow to see the first.
+    let tooEarly = queries.enumerated().filter { $1.at - first < .milliseconds(($0 - 250) * 5) }
+    #expect(tooEarly.isEmpty)
   }
 
   /// More questions without an answer than may be open at once: if the ended ones stayed, the last names would never be asked.
   @Test func unansweredQuestionsDoNotPileUp() throws {
-    let server = try FakeServer { _ in [] }
+    let server = try ProgrammableDNSServer { _ in [] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address], timeout: .milliseconds(20))
+    let watcher = try Watcher(servers: [server.socketAddress], timeout: .milliseconds(20))
     defer { watcher.discovery.stop() }
     let names = (0..<60).map { DomainName("n\($0).example") }
     #expect(names.count * 6 > ResolverLoop.maximumQuestions)
@@ -108,9 +108,9 @@ private final class ThreadClock: Sendable {
   // MARK: Which
 
   @Test func removedNamesAreForgottenAndNewOnesAskedAtOnce() throws {
-    let server = try FakeServer { $0.name == "silent.example" ? [] : [$0.answer([v4])] }
+    let server = try ProgrammableDNSServer { $0.name == "silent.example" ? [] : [$0.answer([v4])] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address])
+    let watcher = try Watcher(servers: [server.socketAddress])
     defer { watcher.discovery.stop() }
     watcher.watch("a.example", "silent.example")
     _ = try watcher.outcome("a.example")
@@ -119,14 +119,14 @@ private final class ThreadClock: Sendable {
     #expect(watcher.discovery.status().map(\.domain) == ["b.example"])
     #expect(watcher.outcomes("silent.example") == [])
     watcher.watch("a.example", "b.example")
-    #expect(try watcher.outcome("a.example") == .answer([one]))
+    #expect(try watcher.outcome("a.example") == .addresses([one]))
     #expect(watcher.lookups("b.example") == 1, "a name that stays is not asked for again")
   }
 
   @Test func aForgottenNamesLookupEnds() throws {
-    let server = try FakeServer { _ in [] }
+    let server = try ProgrammableDNSServer { _ in [] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address], timeout: .milliseconds(20), retries: 5)
+    let watcher = try Watcher(servers: [server.socketAddress], timeout: .milliseconds(20), retries: 5)
     defer { watcher.discovery.stop() }
     watcher.watch("a.example")
     try eventually("the first try") { server.queries.count >= 2 }
@@ -141,16 +141,16 @@ private final class ThreadClock: Sendable {
   }
 
   @Test func wrongNamesFailAndAreNamed() throws {
-    let server = try FakeServer { [$0.answer([v4])] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4])] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address])
+    let watcher = try Watcher(servers: [server.socketAddress])
     defer { watcher.discovery.stop() }
     watcher.watch("not a name", "10.0.0.256", "", "good.example")
     for name: DomainName in ["not a name", "10.0.0.256", ""] {
       #expect(try watcher.outcome(name) == .failed(.other))
       #expect(watcher.notices.contains { $0.kind == .badName && $0.domain == name })
     }
-    #expect(try watcher.outcome("good.example") == .answer([one]))
+    #expect(try watcher.outcome("good.example") == .addresses([one]))
     #expect(Set(server.queries.map(\.name)) == ["good.example"])
   }
 
@@ -158,8 +158,8 @@ private final class ThreadClock: Sendable {
     let watcher = try Watcher(servers: [])
     defer { watcher.discovery.stop() }
     watcher.watch("192.0.2.1", "2001:db8::1", "127.0.0.1")
-    #expect(try watcher.outcome("192.0.2.1") == .answer([one]))
-    #expect(try watcher.outcome("2001:db8::1") == .answer([.v6(0x2001_0DB8 << 96 | 1)]))
+    #expect(try watcher.outcome("192.0.2.1") == .addresses([one]))
+    #expect(try watcher.outcome("2001:db8::1") == .addresses([.v6(IPv6Number(0x2001_0DB8 << 96 | 1))]))
     #expect(try watcher.outcome("127.0.0.1") == .failed(.allRefused))
     #expect(try watcher.status("192.0.2.1").source == .literal)
   }
@@ -167,12 +167,12 @@ private final class ThreadClock: Sendable {
   // MARK: The filter
 
   @Test func refusedAddressesAreLeftOutCountedAndNamed() throws {
-    let server = try FakeServer { [$0.answer([v4, [127, 0, 0, 1], [169, 254, 169, 254]])] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4, [127, 0, 0, 1], [169, 254, 169, 254]])] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address])
+    let watcher = try Watcher(servers: [server.socketAddress])
     defer { watcher.discovery.stop() }
     watcher.watch("a.example")
-    #expect(try watcher.outcome("a.example") == .answer([one]))
+    #expect(try watcher.outcome("a.example") == .addresses([one]))
     let status = try watcher.status("a.example")
     #expect(status.refusedTotal == 2)
     #expect(status.refused.map(\.reason) == ["loopback", "link-local"])
@@ -180,27 +180,27 @@ private final class ThreadClock: Sendable {
   }
 
   @Test func allRefusedIsAFailureThatKeepsTheLastSet() throws {
-    let server = try FakeServer { [$0.answer([v4], ttl: 0)] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4], ttl: 0)] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address], minimumTTL: .milliseconds(100))
+    let watcher = try Watcher(servers: [server.socketAddress], minimumTTL: .milliseconds(100))
     defer { watcher.discovery.stop() }
     watcher.watch("a.example")
     _ = try watcher.outcome("a.example")
     server.behave { $0.type == .a ? [$0.answer([[127, 0, 0, 1]])] : [$0.code(2)] }
     try eventually("the refusal") { watcher.outcomes("a.example").last == .failed(.allRefused) }
-    #expect(try watcher.status("a.example").records.map(\.address) == [one])
+    #expect(try watcher.status("a.example").addresses == [one])
   }
 
   @Test func allowedRangesAndOwnListeners() throws {
-    let server = try FakeServer { [$0.answer([[127, 0, 0, 1], [127, 0, 0, 2]])] }
+    let server = try ProgrammableDNSServer { [$0.answer([[127, 0, 0, 1], [127, 0, 0, 2]])] }
     defer { server.stop() }
     let watcher = try Watcher(
-      servers: [server.address], ownListeners: [try #require(SocketAddress("127.0.0.1:5432"))], allowed: ["127.0.0.0/8"])
+      servers: [server.socketAddress], ownListeners: [try #require(SocketAddress("127.0.0.1:5432"))], allowed: ["127.0.0.0/8"])
     defer { watcher.discovery.stop() }
     watcher.watch("a.example", ports: [5432])
-    #expect(try watcher.outcome("a.example") == .answer([.v4(0x7F00_0002)]))
+    #expect(try watcher.outcome("a.example") == .addresses([.v4(0x7F00_0002)]))
     watcher.watch("a.example", ports: [80])
-    try eventually("the other port") { watcher.outcomes("a.example").last == .answer([.v4(0x7F00_0001), .v4(0x7F00_0002)]) }
+    try eventually("the other port") { watcher.outcomes("a.example").last == .addresses([.v4(0x7F00_0001), .v4(0x7F00_0002)]) }
   }
 
   /// The address is looked up and refused, and never contacted.
@@ -211,10 +211,10 @@ private final class ThreadClock: Sendable {
     var own: UInt32 = 0x7F00_0001
     for case .v4(let value) in host where value >> 24 != 127 { own = value }
     let bytes = withUnsafeBytes(of: own.bigEndian) { Array($0) }
-    let server = try FakeServer { [$0.answer([bytes])] }
+    let server = try ProgrammableDNSServer { [$0.answer([bytes])] }
     defer { server.stop() }
     let watcher = try Watcher(
-      servers: [server.address], ownListeners: [try #require(SocketAddress("0.0.0.0:5432"))], allowed: ["0.0.0.0/0"])
+      servers: [server.socketAddress], ownListeners: [try #require(SocketAddress("0.0.0.0:5432"))], allowed: ["0.0.0.0/0"])
     defer { watcher.discovery.stop() }
     watcher.watch("a.example", ports: [5432])
     #expect(try watcher.outcome("a.example") == .failed(.allRefused))
@@ -225,15 +225,15 @@ private final class ThreadClock: Sendable {
 
   private func write(_ text: String, to path: String) throws {
     // As the host's own tools do: a new file in the old one's place.
-    guard let file = fopen(path + ".new", "w") else { throw FakeServer.Failure("fopen: \(errno)") }
+    guard let file = fopen(path + ".new", "w") else { throw TestFailure("fopen: \(errno)") }
     fputs(text, file)
     fclose(file)
-    guard rename(path + ".new", path) == 0 else { throw FakeServer.Failure("rename: \(errno)") }
+    guard rename(path + ".new", path) == 0 else { throw TestFailure("rename: \(errno)") }
   }
 
   private func temporaryDirectory() throws -> String {
     var template = Array("/tmp/discovery-test-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw FakeServer.Failure("mkdtemp: \(errno)") }
+    guard mkdtemp(&template) != nil else { throw TestFailure("mkdtemp: \(errno)") }
     return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
@@ -246,36 +246,36 @@ private final class ThreadClock: Sendable {
     let directory = try temporaryDirectory()
     defer { remove(directory) }
     try write("192.0.2.1 db db.example\n127.0.0.1 localhost\n", to: directory + "/h")
-    let server = try FakeServer { [$0.answer([[192, 0, 2, 99]])] }
+    let server = try ProgrammableDNSServer { [$0.answer([[192, 0, 2, 99]])] }
     defer { server.stop() }
     let watcher = try Watcher(
-      servers: [server.address], files: SystemFiles.Paths(resolverConfiguration: directory + "/r", hosts: directory + "/h"),
+      servers: [server.socketAddress], files: SystemFiles.Paths(resolverConfiguration: directory + "/r", hosts: directory + "/h"),
       allowed: ["127.0.0.0/8", "::1/128"])
     defer { watcher.discovery.stop() }
     watcher.watch("db", "db.example", "other", "localhost", "x.localhost")
-    #expect(try watcher.outcome("db") == .answer([one]))
-    #expect(try watcher.outcome("db.example") == .answer([.v4(0xC000_0263)]), "a full name is for DNS")
-    #expect(try watcher.outcome("other") == .answer([.v4(0xC000_0263)]))
-    #expect(try watcher.outcome("localhost") == .answer([.v4(0x7F00_0001)]))
-    #expect(try watcher.outcome("x.localhost") == .answer([.v4(0x7F00_0001), .v6(1)]))
+    #expect(try watcher.outcome("db") == .addresses([one]))
+    #expect(try watcher.outcome("db.example") == .addresses([.v4(0xC000_0263)]), "a full name is for DNS")
+    #expect(try watcher.outcome("other") == .addresses([.v4(0xC000_0263)]))
+    #expect(try watcher.outcome("localhost") == .addresses([.v4(0x7F00_0001)]))
+    #expect(try watcher.outcome("x.localhost") == .addresses([.v4(0x7F00_0001), .v6(1)]))
     #expect(Set(server.queries.map(\.name)) == ["db.example", "other"])
     #expect(try watcher.status("db").source == .hostsFile)
     try write("192.0.2.7 db\n", to: directory + "/h")
-    try eventually("the new address") { watcher.outcomes("db").last == .answer([.v4(0xC000_0207)]) }
+    try eventually("the new address") { watcher.outcomes("db").last == .addresses([.v4(0xC000_0207)]) }
   }
 
   @Test func aHostsFileThatComesLaterIsSeen() throws {
     let directory = try temporaryDirectory()
     defer { remove(directory) }
-    let server = try FakeServer { [$0.answer([v4], ttl: 3600)] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4], ttl: 3600)] }
     defer { server.stop() }
     let watcher = try Watcher(
-      servers: [server.address], files: SystemFiles.Paths(resolverConfiguration: directory + "/r", hosts: directory + "/h"))
+      servers: [server.socketAddress], files: SystemFiles.Paths(resolverConfiguration: directory + "/r", hosts: directory + "/h"))
     defer { watcher.discovery.stop() }
     watcher.watch("db")
-    #expect(try watcher.outcome("db") == .answer([one]))
+    #expect(try watcher.outcome("db") == .addresses([one]))
     try write("192.0.2.7 db\n", to: directory + "/h")
-    try eventually("the new address") { watcher.outcomes("db").last == .answer([.v4(0xC000_0207)]) }
+    try eventually("the new address") { watcher.outcomes("db").last == .addresses([.v4(0xC000_0207)]) }
   }
 
   /// The way of systemd-resolved: a link into another directory, where the file comes and goes.
@@ -287,17 +287,17 @@ private final class ThreadClock: Sendable {
     }
     try write("192.0.2.7 db\n", to: targets + "/h")
     #expect(symlink(targets + "/h", links + "/link") == 0)
-    let server = try FakeServer { [$0.answer([v4], ttl: 3600)] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4], ttl: 3600)] }
     defer { server.stop() }
     let watcher = try Watcher(
-      servers: [server.address], files: SystemFiles.Paths(resolverConfiguration: links + "/r", hosts: links + "/link"))
+      servers: [server.socketAddress], files: SystemFiles.Paths(resolverConfiguration: links + "/r", hosts: links + "/link"))
     defer { watcher.discovery.stop() }
     watcher.watch("db")
-    #expect(try watcher.outcome("db") == .answer([.v4(0xC000_0207)]))
+    #expect(try watcher.outcome("db") == .addresses([.v4(0xC000_0207)]))
     unlink(targets + "/h")
-    try eventually("the answer of DNS") { watcher.outcomes("db").last == .answer([one]) }
+    try eventually("the answer of DNS") { watcher.outcomes("db").last == .addresses([one]) }
     try write("192.0.2.8 db\n", to: targets + "/h")
-    try eventually("the new address") { watcher.outcomes("db").last == .answer([.v4(0xC000_0208)]) }
+    try eventually("the new address") { watcher.outcomes("db").last == .addresses([.v4(0xC000_0208)]) }
   }
 
   /// A server of resolv.conf has no port of its own, so this test needs port 53 of an address nobody else uses.
@@ -313,25 +313,25 @@ private final class ThreadClock: Sendable {
     let notice = try #require(watcher.notices.first { $0.kind == .noServers })
     #expect(notice.severity == .error)
     #expect(notice.text.contains(directory + "/link"))
-    #expect(try watcher.status("a.example").a?.server == nil, "127.0.0.1 is not asked in its place")
+    #expect(try watcher.status("a.example").part("A")?.server == nil, "127.0.0.1 is not asked in its place")
     // TEST-NET-1 on loopback's port 53: refused or unreachable, but asked.
     try write("nameserver 127.99.98.97\n", to: directory + "/r")
-    try eventually("the new server") { try watcher.status("a.example").a?.server == SocketAddress("127.99.98.97:53") }
+    try eventually("the new server") { try watcher.status("a.example").part("A")?.server == SocketAddress("127.99.98.97:53") }
     // An empty file leaves the server in use.
     try write("# nothing\n", to: directory + "/r")
     try write("nameserver 127.99.98.96\n", to: directory + "/r")
-    try eventually("the next server") { try watcher.status("a.example").a?.server == SocketAddress("127.99.98.96:53") }
+    try eventually("the next server") { try watcher.status("a.example").part("A")?.server == SocketAddress("127.99.98.96:53") }
     #expect(watcher.notices.contains { $0.kind == .serversChanged })
   }
 
   // MARK: Beginning and end
 
   @Test func theThreadSleepsBetweenLookups() throws {
-    let server = try FakeServer { [$0.answer([v4], ttl: 1)] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4], ttl: 1)] }
     defer { server.stop() }
     let thread = ThreadClock()
     let discovery = try Discovery(
-      settings: ResolverSettings(servers: [server.address]), ownListeners: [], seed: 1,
+      settings: ResolverSettings(servers: [server.socketAddress]), ownListeners: [], seed: 1,
       onUpdate: { _ in thread.read() }, onNotice: { _ in })
     defer { discovery.stop() }
     try discovery.start()
@@ -344,9 +344,9 @@ private final class ThreadClock: Sendable {
   }
 
   @Test func stopEndsTheThreadInTheMiddleOfLookups() throws {
-    let server = try FakeServer { _ in [] }
+    let server = try ProgrammableDNSServer { _ in [] }
     defer { server.stop() }
-    let watcher = try Watcher(servers: [server.address], timeout: .seconds(60))
+    let watcher = try Watcher(servers: [server.socketAddress], timeout: .seconds(60))
     watcher.discovery.watch((0..<20).map { DomainSpecification(domain: DomainName("\($0).example"), lookupTimeout: .seconds(60)) })
     try eventually("queries") { server.queries.count >= 10 }
     watcher.discovery.stop()
@@ -355,11 +355,11 @@ private final class ThreadClock: Sendable {
   }
 
   @Test func stopWaitsForARunningCallback() throws {
-    let server = try FakeServer { [$0.answer([v4])] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4])] }
     defer { server.stop() }
     let isRunning = SharedFlag()
     let discovery = try Discovery(
-      settings: ResolverSettings(servers: [server.address]), ownListeners: [], seed: 1,
+      settings: ResolverSettings(servers: [server.socketAddress]), ownListeners: [], seed: 1,
       onUpdate: { _ in
         isRunning.set(true)
         usleep(100_000)
@@ -373,28 +373,29 @@ private final class ThreadClock: Sendable {
   }
 
   @Test func nothingHappensAfterStopOrBeforeStart() throws {
-    let server = try FakeServer { [$0.answer([v4])] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4])] }
     defer { server.stop() }
     let discovery = try Discovery(
-      settings: ResolverSettings(servers: [server.address]), ownListeners: [], seed: 1, onUpdate: { _ in }, onNotice: { _ in })
+      settings: ResolverSettings(servers: [server.socketAddress]), ownListeners: [], seed: 1, onUpdate: { _ in }, onNotice: { _ in }
+    )
     discovery.watch([DomainSpecification(domain: "a.example")])
     #expect(discovery.status() == [])
     discovery.stop()
     try discovery.start()
     discovery.refresh(nil)
-    #expect(server.queries == [])
+    #expect(server.queries.isEmpty)
   }
 
   @Test func stopMayBeCalledFromACallback() throws {
     final class Holder: Sendable {
       let discovery = Mutex<Discovery?>(nil)
     }
-    let server = try FakeServer { [$0.answer([v4])] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4])] }
     defer { server.stop() }
     let holder = Holder()
     let isStopped = SharedFlag()
     let discovery = try Discovery(
-      settings: ResolverSettings(servers: [server.address]), ownListeners: [], seed: 1,
+      settings: ResolverSettings(servers: [server.socketAddress]), ownListeners: [], seed: 1,
       onUpdate: { _ in
         // The last reference, too: it is dropped on the very thread that it would wait for.
         let discovery = holder.discovery.withLock { $0.take() }
@@ -409,10 +410,10 @@ private final class ThreadClock: Sendable {
 
   /// Descriptors come back: of the discovery itself and of every question it asked.
   @Test func nothingIsLeftOpen() throws {
-    let server = try FakeServer { [$0.answer([v4])] }
+    let server = try ProgrammableDNSServer { [$0.answer([v4])] }
     defer { server.stop() }
     for _ in 0..<300 {
-      let watcher = try Watcher(servers: [server.address])
+      let watcher = try Watcher(servers: [server.socketAddress])
       watcher.watch("a.example")
       _ = try watcher.outcome("a.example")
       watcher.discovery.stop()

@@ -34,29 +34,42 @@ import Testing
   @Test func theFirstAnswerEndsIt() {
     var script = Script([Self.one, Self.two])
     #expect(script.start() == .ask(Self.one, tryNumber: 0))
-    #expect(script.nextTick == 300)
     #expect(script.received(.answer(answer), 0) == .finish(.answered(answer, server: Self.one)))
     #expect(script.nextTick == nil)
     #expect(script.tick(9999) == .wait)
     #expect(script.received(.answer(answer), 0) == .wait)
   }
 
-  @Test func aSilentServerCostsOneTry() {
+  @Test func aSecondServerIsAskedAfterAShortDelayAndTheSilentOneGoesLast() {
     var script = Script([Self.one, Self.two])
     _ = script.start()
-    #expect(script.tick(299) == .wait)
-    #expect(script.tick(300) == .ask(Self.two, tryNumber: 1))
-    #expect(script.nextTick == 600)
-    #expect(script.received(.answer(answer), 1, at: 310) == .finish(.answered(answer, server: Self.two)))
-    #expect(script.order(at: 310) == [Self.two, Self.one])
+    #expect(script.nextTick == 100)
+    #expect(script.tick(99) == .wait)
+    #expect(script.tick(100) == .ask(Self.two, tryNumber: 1))
+    #expect(script.nextTick == 300)
+    #expect(script.received(.answer(answer), 1, at: 110) == .finish(.answered(answer, server: Self.two)))
+    #expect(script.order(at: 110) == [Self.two, Self.one])
+  }
+
+  @Test func theRaceIsOfTwoAndTheRestTakesItsTime() {
+    let three = SocketAddress.ip(.v4(3), port: 53)
+    var script = Script([Self.one, Self.two, three])
+    _ = script.start()
+    #expect(script.tick(100) == .ask(Self.two, tryNumber: 1))
+    #expect(script.tick(300) == .wait, "the first has lasted its time")
+    #expect(script.nextTick == 400)
+    #expect(script.order(at: 300) == [Self.two, three, Self.one])
+    #expect(script.tick(400) == .ask(three, tryNumber: 2))
+    #expect(script.nextTick == 700)
   }
 
   @Test func aSlowServerIsStillBelieved() {
     var script = Script([Self.one, Self.two])
     _ = script.start()
-    _ = script.tick(300)
-    #expect(script.received(.answer(answer), 0, at: 400) == .finish(.answered(answer, server: Self.one)))
-    #expect(script.order(at: 400) == [Self.one, Self.two], "its answer clears its record")
+    _ = script.tick(100)
+    #expect(script.tick(300) == .wait)
+    #expect(script.received(.answer(answer), 0, at: 350) == .finish(.answered(answer, server: Self.one)))
+    #expect(script.order(at: 350) == [Self.one, Self.two], "its answer clears its record")
   }
 
   @Test func triesDoubleWithEachRoundAndThenItFails() {
@@ -87,18 +100,18 @@ import Testing
   @Test func whatAServerSaidTellsMoreThanSilence() {
     var script = Script([Self.one, Self.two], retries: 0)
     _ = script.start()
-    #expect(script.tick(300) == .ask(Self.two, tryNumber: 1))
-    #expect(script.received(.error(.refused), 1, at: 301) == .wait, "the first may still answer")
-    #expect(script.nextTick == 600)
-    #expect(script.tick(600) == .finish(.failed(.refused, detail: "REFUSED", server: Self.two)))
+    #expect(script.tick(100) == .ask(Self.two, tryNumber: 1))
+    #expect(script.received(.error(.refused), 1, at: 101) == .wait, "the first may still answer")
+    #expect(script.nextTick == 300)
+    #expect(script.tick(300) == .finish(.failed(.refused, detail: "REFUSED", server: Self.two)))
   }
 
   @Test func aLateErrorOfAnOldTryChangesNothing() {
     var script = Script([Self.one, Self.two])
     _ = script.start()
-    _ = script.tick(300)
-    #expect(script.received(.error(.serverFailure), 0, at: 350) == .wait)
-    #expect(script.tick(600) == .ask(Self.two, tryNumber: 2), "the first server is out of this lookup")
+    _ = script.tick(100)
+    #expect(script.received(.error(.serverFailure), 0, at: 150) == .wait)
+    #expect(script.tick(400) == .ask(Self.two, tryNumber: 2), "the first server is out of this lookup")
   }
 
   @Test func whenNobodyIsThereItFailsAtOnce() {
@@ -117,6 +130,7 @@ import Testing
     let settings = ResolverSettings(timeout: .seconds(-1), retryAttempts: .max)
     #expect(Lookup.Plan(settings).rounds == 10)
     #expect(Lookup.Plan(settings).tryTimeout == .milliseconds(10))
+    #expect(Lookup.Plan(settings).raceDelay <= Lookup.Plan(settings).tryTimeout)
     #expect(Lookup.Plan(ResolverSettings(timeout: .seconds(Int64.max), retryAttempts: -3)).rounds == 1)
   }
 

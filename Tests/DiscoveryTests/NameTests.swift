@@ -21,7 +21,9 @@ import Testing
   }
 
   @Test func plainNamesLookIntoTheHostsFileFirst() throws {
-    #expect(try NameSource("db") == .plain(try #require(WireName("db"))))
+    #expect(try NameSource("db") == .plain([try #require(WireName("db"))]))
+    #expect(try NameSource("db", searching: ["a.example", "b"]) == .plain([.of("db.a.example"), .of("db.b"), .of("db")]))
+    #expect(try NameSource("db.x", searching: ["a.example"]) == .dns(.of("db.x")))
     #expect(try NameSource("_pg._tcp.DB.Example.com.") == .dns(try #require(WireName("_pg._tcp.db.example.com"))))
   }
 

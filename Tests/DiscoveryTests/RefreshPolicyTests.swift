@@ -114,6 +114,14 @@ import Testing
     #expect(budget.available(1, now: start) == start + .milliseconds(1100))
   }
 
+  @Test func theRateGrowsWithTheNames() {
+    var budget = QueryBudget(now: start)
+    budget.resize(names: 10_000, now: start)
+    budget.spend(1100, now: start)
+    #expect(budget.available(1100, now: start) > start + .milliseconds(999))
+    #expect(budget.available(1100, now: start) <= start + .seconds(1))
+  }
+
   @Test func timeNeverRunsBackward() {
     var budget = QueryBudget(perSecond: 10, now: start)
     budget.spend(10, now: start)

@@ -1,9 +1,17 @@
 import Glibc
 import Model
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Discovery
+
+extension ProgrammableDNSServer {
+  var socketAddress: SocketAddress { SocketAddress(endpoint.description) ?? .unix(path: "") }
+}
+
+/// A port of loopback where nobody listens.
+func deadAddress() throws -> SocketAddress { .ip(.v4(0x7F00_0001), port: try FreePorts.next()) }
 
 /// A running discovery and all it told, for tests that wait on conditions.
 final class Watcher: Sendable {
@@ -23,13 +31,13 @@ final class Watcher: Sendable {
     servers: [SocketAddress],
     files: SystemFiles.Paths = SystemFiles.Paths(resolverConfiguration: "/nonexistent/r", hosts: "/nonexistent/h"),
     ownListeners: [SocketAddress] = [], allowed: [String] = [], timeout: Duration = .milliseconds(300), retries: Int = 2,
-    minimumTTL: Duration = .seconds(1)
+    minimumTTL: Duration = .seconds(1), searchDomains: [DomainName] = []
   ) throws {
     let heard = Box()
     self.heard = heard
     discovery = try Discovery(
       settings: ResolverSettings(
-        servers: servers, timeout: timeout, retryAttempts: retries, minimumTTL: minimumTTL,
+        servers: servers, searchDomains: searchDomains, timeout: timeout, retryAttempts: retries, minimumTTL: minimumTTL,
         allowedRanges: try allowed.map { try #require(AddressRange($0)) }),
       ownListeners: ownListeners, seed: 1, files: files,
       onUpdate: { update in heard.value.withLock { $0.updates.append(update) } },
@@ -37,8 +45,14 @@ final class Watcher: Sendable {
     try discovery.start()
   }
 
-  func watch(_ names: DomainName..., ports: Set<UInt16> = [], lookupTimeout: Duration = .seconds(5)) {
-    discovery.watch(names.map { DomainSpecification(domain: $0, ports: ports, lookupTimeout: lookupTimeout) })
+  func watch(
+    _ names: DomainName..., record: RecordKind = .address, readsText: Bool = false, ports: Set<UInt16> = [],
+    lookupTimeout: Duration = .seconds(5)
+  ) {
+    discovery.watch(
+      names.map {
+        DomainSpecification(domain: $0, record: record, readsText: readsText, ports: ports, lookupTimeout: lookupTimeout)
+      })
   }
 
   var updates: [DiscoveryUpdate] { heard.value.withLock { $0.updates } }
@@ -70,7 +84,7 @@ func eventually(_ what: String, _ location: SourceLocation = #_sourceLocation, _
   while try !condition() {
     guard ResolverLoop.now() < limit else {
       Issue.record("never came: \(what)", sourceLocation: location)
-      throw FakeServer.Failure("never came: \(what)")
+      throw TestFailure("never came: \(what)")
     }
     usleep(2000)
   }

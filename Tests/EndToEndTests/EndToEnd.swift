@@ -7,11 +7,16 @@ import Testing
 @Suite(.serialized) enum EndToEnd {
   /// Makes loopback addresses acceptable as answers and takes `dns` as the only server.
   static func resolver(_ dns: KnotServer, holdRemoved: String = "1s") -> String {
+    resolver([dns.endpoint], holdRemoved: holdRemoved)
+  }
+
+  static func resolver(_ servers: [Endpoint], holdRemoved: String = "1s", _ settings: String...) -> String {
     """
     dns_resolver:
-      servers: ["\(dns.endpoint)"]
+      servers: [\(servers.map { "\"\($0)\"" }.joined(separator: ", "))]
       allowed_cidrs: ["127.0.0.0/8", "::1/128"]
       hold_removed: \(holdRemoved)
+    \(settings.map { "  " + $0 }.joined(separator: "\n"))
     """
   }
 

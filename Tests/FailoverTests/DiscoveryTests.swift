@@ -117,7 +117,7 @@ struct DiscoveryTests {
     #expect(script.members == [DomainName.replicaDB.at("10.0.0.1"), Self.b])
     #expect(script.state.members.map(\.designated) == [true, false])
     script.empty(.replicaDB)
-    #expect(script.state.members[0].discovered == .named([.primaryDB]))
+    #expect(script.snapshot.members[0].discovered == .named([.primaryDB]))
     #expect(script.violations == [])
   }
 
@@ -247,12 +247,24 @@ struct DiscoveryTests {
     #expect(script.primary == Self.b)
   }
 
-  @Test("a dead member and a hold ask for an early lookup")
+  @Test("the first failure in a row of a member that was up asks for an early lookup, and so do its death and a hold")
   func earlyLookUps() throws {
     var script = try ready()
-    script.fail(Self.b)
-    #expect(script.fail(Self.b).contains(.lookUp(.replicaDB)))
+    #expect(script.fail(Self.b, .timedOut) == [.lookUp(.replicaDB)])
+    #expect(script.fail(Self.b, .local) == [])
+    #expect(script.fail(Self.b, .timedOut).contains(.lookUp(.replicaDB)))
+    #expect(script.fail(Self.b, .timedOut) == [])
     script.fail(Self.a)
     #expect(Set(script.fail(Self.a)).isSuperset(of: [.lookUp(.primaryDB), .lookUp(.replicaDB)]))
+  }
+
+  @Test("so does the first failed connection of a client; a connection that merely ends does not")
+  func earlyLookUpsForClients() throws {
+    var script = try ready()
+    #expect(script.signal(Self.a, .closed) == [.probeNow(Self.a)])
+    script.wait(.seconds(1))
+    #expect(script.signal(Self.a, .connectRefused) == [.probeNow(Self.a), .lookUp(.primaryDB)])
+    script.wait(.seconds(1))
+    #expect(script.signal(Self.a, .connectRefused) == [.probeNow(Self.a)])
   }
 }

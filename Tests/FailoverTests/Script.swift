@@ -7,8 +7,10 @@ import Model
 struct Script {
   /// An effect, reduced to what a transcript wants to read.
   enum Told: Hashable, Sendable {
-    /// A new table went out; these members take new connections of the group's default listener.
+    /// A change of routes went out; these members take new connections of the group's default listener.
     case routes([BackendID])
+    /// The group is no more: its route went, and its probes.
+    case gone
     /// A new list of members to probe.
     case plan([BackendID])
     case probeNow(BackendID)
@@ -24,6 +26,12 @@ struct Script {
   init(_ specification: GroupSpecification, holdRemoved: Duration = .seconds(10)) throws {
     engine = Engine(holdRemoved: holdRemoved)
     _ = note(try engine.createGroup(specification, now: now))
+  }
+
+  /// A group that configuration and DNS describe, and may change.
+  init(described specification: GroupSpecification, holdRemoved: Duration = .seconds(10)) {
+    engine = Engine(holdRemoved: holdRemoved)
+    describe(specification)
   }
 
   // MARK: What happens
@@ -50,8 +58,20 @@ struct Script {
     feed(.dataPathFailed(DataPathSignal(member: key(id), kind: kind)))
   }
 
-  @discardableResult mutating func resolve(_ domain: DomainName, to addresses: String...) -> [Told] {
-    feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .answer(addresses.compactMap(IPAddress.init)))))
+  @discardableResult mutating func resolve(_ domain: DomainName, to addresses: String..., age: Duration? = nil) -> [Told] {
+    let endpoints = addresses.compactMap(IPAddress.init).map { DiscoveredEndpoint($0) }
+    return feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .answer(endpoints), age: age)))
+  }
+
+  @discardableResult mutating func resolve(
+    _ domain: DomainName, services: [DiscoveredEndpoint], isDrained: Bool = false
+  ) -> [Told] {
+    feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .answer(services.sorted()), isDrained: isDrained)))
+  }
+
+  /// What configuration and DNS describe now, all of it.
+  @discardableResult mutating func describe(_ groups: GroupSpecification..., leaving: Leaving = .afterHold) -> [Told] {
+    feed(.groupsConfigured(groups, leaving: leaving))
   }
 
   @discardableResult mutating func empty(_ domain: DomainName) -> [Told] {
@@ -82,6 +102,7 @@ struct Script {
   // MARK: What can be seen
 
   var state: Group { engine[Self.group]! }
+  var exists: Bool { engine[Self.group] != nil }
   var snapshot: GroupSnapshot { state.snapshot(at: now) }
   var primary: BackendID? { state.leader }
   var members: [BackendID] { state.members.map(\.id) }
@@ -91,6 +112,9 @@ struct Script {
   var violations: [String] { engine.violations(at: now) }
 
   func serving(_ role: ListenerRole) -> [BackendID] { engine.table[Self.group]?.serving(role) ?? [] }
+
+  /// Why it serves or does not, as people read it.
+  func reason(_ id: BackendID) -> String? { snapshot.members.first { $0.id == id }?.reason }
 
   func standing(_ id: BackendID, _ role: ListenerRole = .primary) -> Standing? {
     engine.table[Self.group]?.members.first { $0.backend == id }?.standing[role]
@@ -109,10 +133,11 @@ struct Script {
   private mutating func note(_ effects: [Effect]) -> [Told] {
     effects.map { effect in
       switch effect {
-      case .publish(let table):
+      case .publish(let change):
+        if change.removed.contains(Self.group) { return .gone }
         let mode = engine[Self.group]?.specification.mode
-        return .routes(table[Self.group]?.serving(mode == .normal ? .any : .primary) ?? [])
-      case .replaceProbePlan(let targets): return .plan(targets.map(\.member.backend))
+        return .routes(change.changed.first { $0.name == Self.group }?.serving(mode == .normal ? .any : .primary) ?? [])
+      case .replaceProbes(_, let targets): return .plan(targets.map(\.member.backend))
       case .probeNow(let member): return .probeNow(member.backend)
       case .lookUpNow(let domain): return .lookUp(domain)
       case .record(let decision):
@@ -158,7 +183,21 @@ extension GroupSpecification {
   }
 }
 
+extension DiscoveredEndpoint {
+  /// What an SRV record leads to: `.service("10.0.0.1", tier: 10)`.
+  static func service(_ address: String, tier: UInt16 = 0, weight: UInt16 = 1, port: UInt16 = 5432) -> DiscoveredEndpoint {
+    DiscoveredEndpoint(IPAddress(address) ?? .v4(0), port: port, tier: tier, weight: weight)
+  }
+}
+
+extension MemberSource {
+  static func service(_ domain: DomainName, isPrimary: Bool = false, check: HealthCheck = .tcp) -> MemberSource {
+    MemberSource(origin: .domain(domain, port: nil), record: .srv, proto: .postgres, isPrimary: isPrimary, check: check)
+  }
+}
+
 extension DomainName {
+  static let service: DomainName = "_db._tcp.example.com"
   static let primaryDB: DomainName = "primary-db.example.com"
   static let replicaDB: DomainName = "replica-db.example.com"
 

@@ -13,7 +13,7 @@ import TestSupport
       try await Task.sleep(for: .milliseconds(1))
       let server = try await ScriptedServer { _, _ in }
       try await Checking.run { checking in
-        checking.checker.apply([ProbeTarget(.tcp, at: server.address)])
+        checking.replace([ProbeTarget(.tcp, at: server.address)])
         try await checking.outcomes(until: "a pass") { $0.isPass }
         let before = try limit()
         // Those that are open stay open; there are none beyond them.

@@ -10,7 +10,7 @@ import TestSupport
   ) async throws -> ProbeOutcome {
     let server = try await ScriptedServer(answer)
     let outcome = try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(.http(check), at: server.address)])
+      checking.replace([ProbeTarget(.http(check), at: server.address)])
       return try await checking.outcomes(atLeast: 1)[0]
     }
     try await server.stop()
@@ -30,7 +30,7 @@ import TestSupport
       if case .received = event { connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") }
     }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(.http(HTTPCheck(path: "/health?deep=1")), at: server.address, interval: .seconds(60))])
+      checking.replace([ProbeTarget(.http(HTTPCheck(path: "/health?deep=1")), at: server.address, interval: .seconds(60))])
       try await checking.outcomes(atLeast: 1)
     }
     #expect(server.counts.text == "GET /health?deep=1 HTTP/1.1\r\nHost: \(server.address)\r\nConnection: close\r\n\r\n")
@@ -42,7 +42,7 @@ import TestSupport
       if case .received = event { connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") }
     }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(.http(HTTPCheck(host: "app.example.com")), at: server.address)])
+      checking.replace([ProbeTarget(.http(HTTPCheck(host: "app.example.com")), at: server.address)])
       try await checking.outcomes(atLeast: 1)
     }
     #expect(server.counts.text.contains("\r\nHost: app.example.com\r\n"))
@@ -56,7 +56,7 @@ import TestSupport
         if case .received = event { connection.send("HTTP/1.1 204 No Content\r\n\r\n") }
       }
       try await Checking.run { checking in
-        checking.checker.apply([ProbeTarget(.http(HTTPCheck()), at: server.address)])
+        checking.replace([ProbeTarget(.http(HTTPCheck()), at: server.address)])
         let outcomes = try await checking.outcomes(atLeast: 3)
         #expect(outcomes.allSatisfy { $0.isPass })
       }
@@ -131,7 +131,7 @@ import TestSupport
     }
     try await Checking.run { checking in
       let check = HealthCheck.Kind.http(HTTPCheck(bodyContains: "x"))
-      checking.checker.apply([ProbeTarget(check, at: server.address, timeout: .milliseconds(50))])
+      checking.replace([ProbeTarget(check, at: server.address, timeout: .milliseconds(50))])
       // On a busy machine a probe may not get as far in its 50 ms.
       try await checking.outcomes(until: "\(awaited) awaited") {
         $0.failure?.description == "timed_out: no \(awaited) within 50ms"
@@ -143,7 +143,7 @@ import TestSupport
   @Test func refused() async throws {
     let port = try RefusingPort()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(.http(HTTPCheck()), at: port.address)])
+      checking.replace([ProbeTarget(.http(HTTPCheck()), at: port.address)])
       let outcomes = try await checking.outcomes(atLeast: 1)
       #expect(outcomes[0].failure?.kind == .refused)
     }
@@ -153,7 +153,7 @@ import TestSupport
   @Test(arguments: ["", "x", "/a b", "/a\r\nX: y", "/é"]) func paths(path: String) async throws {
     let server = try await ScriptedServer { _, _ in }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(.http(HTTPCheck(path: path)), at: server.address)])
+      checking.replace([ProbeTarget(.http(HTTPCheck(path: path)), at: server.address)])
       let outcomes = try await checking.outcomes(atLeast: 1)
       #expect(outcomes[0].failure?.kind == .local)
     }
@@ -164,7 +164,7 @@ import TestSupport
   @Test func hostsThatAreNone() async throws {
     let server = try await ScriptedServer { _, _ in }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(.http(HTTPCheck(host: "a\r\nX: y")), at: server.address)])
+      checking.replace([ProbeTarget(.http(HTTPCheck(host: "a\r\nX: y")), at: server.address)])
       let outcomes = try await checking.outcomes(atLeast: 1)
       #expect(outcomes[0].failure?.kind == .local)
     }

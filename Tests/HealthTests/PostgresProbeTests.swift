@@ -38,7 +38,7 @@ import TestSupport
       if case .received = event { connection.send(Self.askForPassword) }
     }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.startup, at: server.address, interval: .seconds(60))])
+      checking.replace([ProbeTarget(Self.startup, at: server.address, interval: .seconds(60))])
       let outcomes = try await checking.outcomes(atLeast: 1)
       #expect(outcomes[0].isPass && outcomes[0].role == nil)
       try await eventually("the connection is closed") { server.counts.open == 0 }
@@ -54,7 +54,7 @@ import TestSupport
   @Test func startupThatNeedsNoPasswordEndsWithTerminate() async throws {
     let server = try await ScriptedServer(Self.trusting())
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.startup, at: server.address, interval: .seconds(60))])
+      checking.replace([ProbeTarget(Self.startup, at: server.address, interval: .seconds(60))])
       try await checking.outcomes(atLeast: 1)
       try await eventually("Terminate arrives") { server.counts.received.suffix(5) == FrontendMessage.terminate.encoded }
     }
@@ -68,7 +68,7 @@ import TestSupport
       connection.close()
     }
     try await Checking.run { checking in
-      checking.checker.apply([
+      checking.replace([
         ProbeTarget(Self.startup, at: server.address, member: .test(1)),
         ProbeTarget(Self.role, at: server.address, member: .test(2)),
       ])
@@ -89,7 +89,7 @@ import TestSupport
     try await Checking.run { checking in
       for kind in [Self.startup, Self.role] {
         let member = MemberKey(group: "g", backend: BackendID("\(kind)"))
-        checking.checker.apply([ProbeTarget(kind, at: server.address, member: member)])
+        checking.replace([ProbeTarget(kind, at: server.address, member: member)])
         let outcomes = try await checking.outcomes(of: member, atLeast: 2)
         let expected: ProbeFailure.Kind = state == "57P01" ? .closed : .badResponse
         #expect(outcomes.allSatisfy { $0.failure == ProbeFailure(expected, "FATAL \(state): not now") })
@@ -101,7 +101,7 @@ import TestSupport
   @Test func oneSessionIsKeptAndAsked() async throws {
     let server = try await ScriptedServer(Self.trusting())
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.role, at: server.address)])
+      checking.replace([ProbeTarget(Self.role, at: server.address)])
       let outcomes = try await checking.outcomes(atLeast: 10)
       #expect(outcomes.allSatisfy { $0.role == .primary })
       #expect(server.counts.accepted == 1)
@@ -116,7 +116,7 @@ import TestSupport
     let isPrimary = Flag()
     let server = try await ScriptedServer(Self.trusting { isPrimary.isSet ? "f" : "t" })
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.role, at: server.address)])
+      checking.replace([ProbeTarget(Self.role, at: server.address)])
       try await checking.outcomes(until: "replica") { $0.role == .replica }
       isPrimary.isSet = true
       try await checking.outcomes(until: "primary") { $0.role == .primary }
@@ -130,7 +130,7 @@ import TestSupport
     for isReset in [false, true] {
       let server = try await ScriptedServer(Self.trusting())
       try await Checking.run { checking in
-        checking.checker.apply([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
+        checking.replace([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
         try await checking.outcomes(until: "primary") { $0.role == .primary }
         try await server.die(reset: isReset)
         let outcomes = try await checking.outcomes(atLeast: 3)
@@ -146,7 +146,7 @@ import TestSupport
   @Test func shutdownIsReportedWithItsReason() async throws {
     let server = try await ScriptedServer(Self.trusting())
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
+      checking.replace([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
       try await checking.outcomes(until: "primary") { $0.role == .primary }
       server.forEachConnection { connection in
         connection.send(Self.error("57P01", "terminating connection due to administrator command"))
@@ -170,7 +170,7 @@ import TestSupport
       if bytes.first != 0 { connection.close() }
     }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
+      checking.replace([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
       // Passed and ended; passed and ended again; then the hour passes.
       let outcomes = try await checking.outcomes(atLeast: 4)
       #expect(outcomes.map(\.isPass) == [true, false, true, false])
@@ -189,7 +189,7 @@ import TestSupport
       if bytes.first == 0 { connection.send(Self.letIn) } else { connection.close() }
     }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
+      checking.replace([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
       let outcomes = try await checking.outcomes(atLeast: 1)
       #expect(outcomes[0].failure == ProbeFailure(.closed, "the connection was closed (during query)"))
     }
@@ -211,7 +211,7 @@ import TestSupport
       if bytes.first != 0 { breaks.isSet = !breaks.isSet }
     }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
+      checking.replace([ProbeTarget(Self.role, at: server.address, interval: .seconds(3600))])
       try await checking.outcomes(until: "replica") { $0.role == .replica }
       checking.checker.probeNow(.test)
       let outcomes = try await checking.outcomes(atLeast: 3)
@@ -228,7 +228,7 @@ import TestSupport
       if bytes.first == 0 { connection.send(Self.letIn) } else if !isFrozen.isSet { connection.send(Self.answer("t")) }
     }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.role, at: server.address, timeout: .milliseconds(300))])
+      checking.replace([ProbeTarget(Self.role, at: server.address, timeout: .milliseconds(300))])
       try await checking.outcomes(until: "replica") { $0.role == .replica }
       isFrozen.isSet = true
       let outcomes = try await checking.outcomes(until: "a query timeout") {
@@ -244,7 +244,7 @@ import TestSupport
   @Test func silence() async throws {
     let server = try await ScriptedServer { _, _ in }
     try await Checking.run { checking in
-      checking.checker.apply([
+      checking.replace([
         ProbeTarget(Self.startup, at: server.address, member: .test(1), interval: .milliseconds(500), timeout: .milliseconds(50)),
         ProbeTarget(Self.role, at: server.address, member: .test(2), interval: .milliseconds(500), timeout: .milliseconds(50)),
       ])
@@ -264,7 +264,7 @@ import TestSupport
       if case .received = event { connection.send("HTTP/1.1 400 Bad Request\r\n\r\n") }
     }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.startup, at: server.address)])
+      checking.replace([ProbeTarget(Self.startup, at: server.address)])
       let outcomes = try await checking.outcomes(atLeast: 1)
       #expect(outcomes[0].failure?.kind == .protocolError)
     }
@@ -280,7 +280,7 @@ import TestSupport
       for _ in 0..<100 { connection.send(chatter) }
     }
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(Self.role, at: server.address)])
+      checking.replace([ProbeTarget(Self.role, at: server.address)])
       let outcomes = try await checking.outcomes(atLeast: 1)
       #expect(outcomes[0].failure?.description == "protocol_error: more bytes than any answer has")
     }
@@ -300,7 +300,7 @@ import TestSupport
         }
       }
       try await Checking.run { checking in
-        checking.checker.apply([ProbeTarget(check, at: server.address)])
+        checking.replace([ProbeTarget(check, at: server.address)])
         let outcome = try await checking.outcomes(atLeast: 1)[0]
         if server.address.port == nil {
           #expect(outcome.role == .primary)

@@ -15,7 +15,7 @@ import TestSupport
   /// The first outcome for each of several ways of asking.
   private func outcomes(_ cases: [(HealthCheck.Kind, Model.SocketAddress)]) async throws -> [ProbeOutcome] {
     try await Checking.run { checking in
-      checking.checker.apply(
+      checking.replace(
         cases.enumerated().map { ProbeTarget($1.0, at: $1.1, member: .test($0), interval: .seconds(3600)) })
       var outcomes: [ProbeOutcome] = []
       for number in cases.indices { outcomes.append(try await checking.outcomes(of: .test(number), atLeast: 1)[0]) }
@@ -61,7 +61,7 @@ import TestSupport
     let quiet = ["leba", "app_md5", "scram_user", "absent_with_password", "clear_user"]
     try await Checking.run { checking in
       // Each probe is asked for, so that none is cut short at the end.
-      checking.checker.apply(
+      checking.replace(
         quiet.enumerated().map { ProbeTarget(check($1, depth: .startup), at: tcp, member: .test($0), interval: .seconds(3600)) })
       for round in 1...5 {
         for number in quiet.indices {
@@ -89,7 +89,7 @@ import TestSupport
     let primary = try await PostgresServer.primary()
     let standby = try await primary.standby(host: "127.0.0.2")
     try await Checking.run { checking in
-      checking.checker.apply([
+      checking.replace([
         ProbeTarget(check("leba"), at: try primary.address, member: .test(1)),
         ProbeTarget(check("app_scram", "secret"), at: try standby.address, member: .test(2)),
       ])
@@ -115,7 +115,7 @@ import TestSupport
   @Test(arguments: [false, true]) func crashIsSeenAtOnce(whole: Bool) async throws {
     let server = try await PostgresServer.primary()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(check("leba"), at: try server.address, interval: .seconds(3600))])
+      checking.replace([ProbeTarget(check("leba"), at: try server.address, interval: .seconds(3600))])
       try await checking.outcomes(until: "primary") { $0.role == .primary }
       if whole { try await server.killAll() } else { kill(try await server.postmaster, SIGKILL) }
       let outcomes = try await checking.outcomes(atLeast: 3)
@@ -131,7 +131,7 @@ import TestSupport
   @Test func fastShutdownIsSeenAtOnce() async throws {
     let server = try await PostgresServer.primary()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(check("leba"), at: try server.address, interval: .seconds(3600))])
+      checking.replace([ProbeTarget(check("leba"), at: try server.address, interval: .seconds(3600))])
       try await checking.outcomes(until: "primary") { $0.role == .primary }
       try await server.stop()
       let outcomes = try await checking.outcomes(atLeast: 3)
@@ -146,7 +146,7 @@ import TestSupport
   @Test func oneSessionEndedByAnAdministratorIsReplaced() async throws {
     let server = try await PostgresServer.primary()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(check("leba"), at: try server.address, interval: .seconds(3600))])
+      checking.replace([ProbeTarget(check("leba"), at: try server.address, interval: .seconds(3600))])
       try await checking.outcomes(until: "primary") { $0.role == .primary }
       let sessions = try await server.probeSessions()
       try await server.query("SELECT pg_terminate_backend(\(sessions[0]))")
@@ -161,7 +161,7 @@ import TestSupport
   @Test func frozenServerTimesOut() async throws {
     let server = try await PostgresServer.primary()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(check("leba"), at: try server.address, timeout: .milliseconds(500))])
+      checking.replace([ProbeTarget(check("leba"), at: try server.address, timeout: .milliseconds(500))])
       try await checking.outcomes(until: "primary") { $0.role == .primary }
       server.freeze()
       let outcomes = try await checking.outcomes(atLeast: checking.outcomes().count + 2)
@@ -178,10 +178,10 @@ import TestSupport
     let server = try await PostgresServer.primary()
     try await Checking.run { checking in
       let kept = ProbeTarget(check("leba"), at: try server.address, member: .test(1))
-      checking.checker.apply([kept])
+      checking.replace([kept])
       try await checking.outcomes(of: .test(1), until: "primary") { $0.role == .primary }
       kill(try await server.postmaster, SIGTERM)
-      checking.checker.apply([
+      checking.replace([
         kept, ProbeTarget(check("leba", depth: .startup), at: try server.address, member: .test(2)),
         ProbeTarget(check("leba"), at: try server.address, member: .test(3)),
       ])

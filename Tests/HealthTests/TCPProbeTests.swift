@@ -9,7 +9,7 @@ import TestSupport
     for place in [.v4, .v6, .unix(directory.file("s"))] as [ScriptedServer.Place] {
       let server = try await ScriptedServer(on: place) { _, _ in }
       try await Checking.run { checking in
-        checking.checker.apply([ProbeTarget(.tcp, at: server.address)])
+        checking.replace([ProbeTarget(.tcp, at: server.address)])
         let outcomes = try await checking.outcomes(atLeast: 3)
         #expect(outcomes.allSatisfy { $0.isPass && $0.role == nil })
         // Every connection is closed by the probe itself, in good order, without a word.
@@ -26,7 +26,7 @@ import TestSupport
   @Test func refused() async throws {
     let port = try RefusingPort()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(.tcp, at: port.address)])
+      checking.replace([ProbeTarget(.tcp, at: port.address)])
       let outcomes = try await checking.outcomes(atLeast: 3)
       #expect(outcomes.allSatisfy { $0.failure?.description == "refused: connection refused" })
     }
@@ -35,7 +35,7 @@ import TestSupport
   @Test func refusedUnixSockets() async throws {
     let directory = try TemporaryDirectory()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(.tcp, at: .unix(path: directory.file("nobody")))])
+      checking.replace([ProbeTarget(.tcp, at: .unix(path: directory.file("nobody")))])
       let outcomes = try await checking.outcomes(atLeast: 1)
       #expect(outcomes.first?.failure?.kind == .refused)
     }
@@ -44,7 +44,7 @@ import TestSupport
   @Test func silence() async throws {
     let port = try SilentPort()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(.tcp, at: port.address, timeout: .milliseconds(50))])
+      checking.replace([ProbeTarget(.tcp, at: port.address, timeout: .milliseconds(50))])
       let outcomes = try await checking.outcomes(atLeast: 3)
       #expect(outcomes.allSatisfy { $0.failure?.description == "timed_out: no connection within 50ms" })
     }
@@ -53,7 +53,7 @@ import TestSupport
   @Test func recovery() async throws {
     let port = try RefusingPort()
     try await Checking.run { checking in
-      checking.checker.apply([ProbeTarget(.tcp, at: port.address)])
+      checking.replace([ProbeTarget(.tcp, at: port.address)])
       try await checking.outcomes(until: "refused") { $0.failure?.kind == .refused }
       try port.listen(backlog: 100)
       try await checking.outcomes(until: "a pass") { $0.isPass }

@@ -42,7 +42,7 @@ func eventually(within seconds: Double = 20, _ condition: () -> Bool) -> Bool {
   return true
 }
 
-/// A proxy with one group, `app`, and what the tests do to it.
+/// A proxy with one group, `app`, if a test does not say otherwise, and what the tests do to it.
 final class Rig: Sendable {
   struct Member {
     var id: BackendID
@@ -74,28 +74,36 @@ final class Rig: Sendable {
   deinit { proxy.stop() }
 
   func listen(
-    _ name: ListenerName = "front", on text: String = "127.0.0.1:0", role: ListenerRole = .any, clientSpeaksFirst: Bool = false
+    _ name: ListenerName = "front", on text: String = "127.0.0.1:0", group: GroupName = "app", role: ListenerRole = .any,
+    clientSpeaksFirst: Bool = false
   ) throws -> SocketAddress {
     try proxy.open(
       ListenerSpecification(
-        name: name, address: SocketAddress(text)!, group: "app", role: role, clientSpeaksFirst: clientSpeaksFirst))
+        name: name, address: SocketAddress(text)!, group: group, role: role, clientSpeaksFirst: clientSpeaksFirst))
   }
 
   func publish(
-    _ members: Member..., balance: Balance = .roundRobin, hold: Duration = .seconds(10), drain: Duration = .seconds(30)
+    _ members: Member..., group: GroupName = "app", balance: Balance = .roundRobin, hold: Duration = .seconds(10),
+    drain: Duration = .seconds(30)
   ) {
-    publish(members, balance: balance, hold: hold, drain: drain)
+    publish(members, group: group, balance: balance, hold: hold, drain: drain)
   }
 
+  /// One group as it is from now on; the others stay.
   func publish(
-    _ members: [Member], balance: Balance = .roundRobin, hold: Duration = .seconds(10), drain: Duration = .seconds(30)
+    _ members: [Member], group: GroupName = "app", balance: Balance = .roundRobin, hold: Duration = .seconds(10),
+    drain: Duration = .seconds(30)
   ) {
+    let members = members.map { MemberRoute(backend: $0.id, address: $0.address, weight: $0.weight, standing: $0.standing) }
+    publish([GroupRoute(name: group, balance: balance, holdTimeout: hold, drainTimeout: drain, members: members)])
+  }
+
+  func remove(_ group: GroupName = "app") { publish([], removed: [group]) }
+
+  private func publish(_ changed: [GroupRoute], removed: [GroupName] = []) {
     generation.add(1)
-    let group = GroupRoute(
-      name: "app", balance: balance, holdTimeout: hold, drainTimeout: drain,
-      members: members.map { MemberRoute(backend: $0.id, address: $0.address, weight: $0.weight, standing: $0.standing) })
-    proxy.publish(RoutingTable(generation: UInt64(generation.value), groups: [group]))
-    // Commands are executed in order: once this one is answered the table is in force.
+    proxy.publish(RoutingChange(generation: UInt64(generation.value), changed: changed, removed: removed))
+    // Commands are executed in order: once this one is answered the change is in force.
     _ = proxy.statistics()
   }
 

@@ -13,6 +13,9 @@ struct ExhaustiveTests {
     case fail(BackendID, ProbeFailure.Kind)
     case signal(BackendID)
     case answer(DomainName, [String])
+    /// Addresses with their tiers, and whether a record with the target `.` is among them.
+    case services(DomainName, [String: UInt16], isDrained: Bool)
+    case describe([GroupSpecification], Leaving)
     case empty(DomainName)
     case lookUpFails(DomainName)
     case choose(BackendID, force: Bool, pin: Bool)
@@ -21,19 +24,32 @@ struct ExhaustiveTests {
   }
 
   struct Walker {
+    let start: GroupSpecification
+    let isDescribed: Bool
     var engine: Engine
     var auditor: Auditor
     var now = Instant.zero
     var path: [Letter] = []
     var effects: [Effect] = []
 
-    init(_ specification: GroupSpecification, holdRemoved: Duration = .seconds(4)) throws {
+    init(_ specification: GroupSpecification, isDescribed: Bool = false, holdRemoved: Duration = .seconds(4)) throws {
+      start = specification
+      self.isDescribed = isDescribed
       engine = Engine(holdRemoved: holdRemoved)
       auditor = Auditor(holdRemoved: holdRemoved)
+      if isDescribed {
+        try describe([specification], .afterHold)
+        return
+      }
       auditor.expect(specification, now: now)
       let before = engine
       effects = try engine.createGroup(specification, now: now)
       try report(auditor.check(.created("g"), before: before, effects: effects, after: engine, now: now))
+    }
+
+    private mutating func describe(_ groups: [GroupSpecification], _ leaving: Leaving) throws {
+      auditor.expectDescribed(groups, leaving: leaving, now: now)
+      try feed(.groupsConfigured(groups, leaving: leaving))
     }
 
     mutating func take(_ letter: Letter) throws {
@@ -43,7 +59,14 @@ struct ExhaustiveTests {
       case .fail(let id, let kind): try feed(.probeFinished(report(id, .failed(ProbeFailure(kind, "")))))
       case .signal(let id): try feed(.dataPathFailed(DataPathSignal(member: MemberKey(group: "g", backend: id), kind: .reset)))
       case .answer(let domain, let addresses):
-        try feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .answer(addresses.compactMap(IPAddress.init)))))
+        let endpoints = addresses.compactMap(IPAddress.init).map { DiscoveredEndpoint($0) }
+        try feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .answer(endpoints))))
+      case .services(let domain, let tiers, let isDrained):
+        let endpoints = tiers.compactMap { text, tier in
+          IPAddress(text).map { DiscoveredEndpoint($0, port: 1, tier: tier, weight: 1) }
+        }
+        try feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .answer(endpoints.sorted()), isDrained: isDrained)))
+      case .describe(let groups, let leaving): try describe(groups, leaving)
       case .empty(let domain): try feed(.discoveryUpdated(DiscoveryUpdate(domain: domain, outcome: .empty)))
       case .lookUpFails(let domain):
         let members = engine["g"]?.members.map(\.id)
@@ -117,8 +140,7 @@ struct ExhaustiveTests {
 
   /// The same events from the very beginning give the same table and the same last effects.
   static func replay(_ walker: Walker, from parent: Walker) throws {
-    guard let specification = walker.engine["g"]?.specification else { return }
-    var again = try Walker(specification)
+    var again = try Walker(walker.start, isDescribed: walker.isDescribed)
     for letter in walker.path { try again.take(letter) }
     if again.engine.table != walker.engine.table || again.effects != walker.effects {
       throw Violation(path: walker.path, wrong: ["a replay ends differently"])
@@ -241,5 +263,37 @@ struct ExhaustiveTests {
     let fresh = try Walker(Self.specification(Self.fixed(2, role: role, unhealthy: 1), mode: .normal))
     try Self.walk(from: fresh, over: alphabet, depth: Self.depth(5), into: &census)
     #expect(census.kinds.isSuperset(of: [.elected, .failover, .manual, .holdBegan, .holdEnded]))
+  }
+
+  @Test("tiers, drained services and other descriptions", arguments: [GroupMode.activePassive, .normal])
+  func topology(mode: GroupMode) throws {
+    var census = Census()
+    let (s, r): (DomainName, DomainName) = ("_s", "r")
+    let check = HealthCheck(kind: .tcp, healthyThreshold: 1, unhealthyThreshold: 1)
+    let service = MemberSource(origin: .domain(s, port: nil), record: .srv, proto: .tcp, check: check)
+    let backup = MemberSource(origin: .domain(r, port: 1), proto: .tcp, check: check)
+    let both = Self.specification([service, backup], mode: mode)
+    var resting = both
+    resting.members[0].maintenance = true
+    var other = Self.specification([backup], mode: mode == .normal ? .activePassive : .normal)
+    other.allowedRanges = [AddressRange("10.0.0.2/32")].compactMap { $0 }
+    let (a, b): (BackendID, BackendID) = ("_s:10.0.0.1:1", "_s:10.0.0.2:1")
+    let alphabet: [Letter] = [
+      .services(s, ["10.0.0.1": 0, "10.0.0.2": 10], isDrained: false),
+      .services(s, ["10.0.0.1": 20, "10.0.0.2": 10], isDrained: false),
+      .services(s, ["10.0.0.2": 10], isDrained: true), .services(s, [:], isDrained: true), .answer(r, ["10.0.0.1"]),
+      .answer(r, ["10.0.0.2", "10.0.0.3"]), .lookUpFails(s), .pass(a, nil), .fail(a, .timedOut),
+      .describe([], .afterHold), .describe([both], .afterHold), .describe([resting], .afterHold), .describe([other], .atOnce),
+      .wait(.seconds(2)),
+      .wait(.seconds(40)),
+    ]
+    var fresh = try Walker(both, isDescribed: true)
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(3), into: &census)
+    try fresh.take(.services(s, ["10.0.0.1": 0, "10.0.0.2": 10], isDrained: false))
+    for id in [a, b] { try fresh.take(.pass(id, nil)) }
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(5), into: &census)
+    #expect(
+      census.kinds.isSuperset(of: [.memberAdded, .memberRemoved, .holdBegan, .groupChanged, .groupDeleted, .addressRefused]))
+    if mode == .activePassive { #expect(census.reasons.isSuperset(of: ["primary_drained", "designation_moved"])) }
   }
 }

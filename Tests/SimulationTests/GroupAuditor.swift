@@ -13,6 +13,10 @@ struct GroupAuditor {
     var eligibleSince: Instant?
     /// Since when no authoritative answer names it.
     var absentSince: Instant?
+    /// Since when DNS wants it drained.
+    var drainedSince: Instant?
+    /// The last source that named it, in the order of the configuration.
+    var lastOrigin: MemberSource.Origin?
     var lastFailure: ProbeFailure.Kind?
   }
 
@@ -22,19 +26,63 @@ struct GroupAuditor {
     let pin: Bool
   }
 
-  private let specification: GroupSpecification
+  private enum Claim: Equatable {
+    case api
+    case described
+    case dissolving(Leaving)
+  }
+
+  private var specification: GroupSpecification
   private let holdRemoved: Duration
-  private let created: Instant
+  private var claim: Claim
+  private var electsAnyoneBy: Instant
   private var heard: [BackendID: Heard] = [:]
-  private var answers: [DomainName: Set<IPAddress>] = [:]
+  /// What the last authoritative answer for each source leads to.
+  private var answers: [MemberSource.Origin: [SocketAddress: DiscoveredEndpoint]] = [:]
   private var choice: Choice?
   private var lastChange: Instant?
   private var holding = false
 
-  init(_ specification: GroupSpecification, holdRemoved: Duration, now: Instant) {
+  init(_ specification: GroupSpecification, isDescribed: Bool, holdRemoved: Duration, now: Instant) {
     self.specification = specification
     self.holdRemoved = holdRemoved
-    created = now
+    claim = isDescribed ? .described : .api
+    electsAnyoneBy = now + specification.holdTimeout
+  }
+
+  mutating func describe(_ new: GroupSpecification, now: Instant) {
+    if claim == .api { return }
+    claim = .described
+    specification = new
+    electsAnyoneBy = max(electsAnyoneBy, now + new.holdTimeout)
+    let origins = Set(new.members.map(\.origin))
+    answers = answers.filter { origins.contains($0.key) }
+    heard = heard.mapValues { known in
+      var known = known
+      if let last = known.lastOrigin, !origins.contains(last) { known.lastOrigin = nil }
+      return known
+    }
+  }
+
+  mutating func dissolve(_ leaving: Leaving) {
+    if claim != .api { claim = .dissolving(leaving) }
+  }
+
+  var expectedAddresses: Set<SocketAddress> {
+    Set(
+      specification.members.flatMap { source -> [SocketAddress] in
+        if case .fixed(_, let address) = source.origin { [address] } else { answers[source.origin].map { Array($0.keys) } ?? [] }
+      })
+  }
+
+  /// A group goes only when nobody wants it, and then not before its members, unless it was to go at once.
+  mutating func farewellViolations(_ input: Input, _ before: Group?, _ now: Instant) -> [String] {
+    guard case .dissolving(let leaving) = claim else { return ["\(specification.name): is gone"] }
+    if leaving == .atOnce { return [] }
+    listen(to: input, before: before, now: now)
+    return (before?.members ?? []).compactMap { member in
+      mayGo(member, now) ? nil : "\(specification.name): \(member.id) went with its group too early"
+    }
   }
 
   mutating func check(
@@ -47,13 +95,19 @@ struct GroupAuditor {
       let since = heard[member.id]?.eligibleSince
       heard[member.id, default: Heard()].eligibleSince = eligible ? since ?? now : nil
     }
-    var wrong = healthViolations(before, after) + membershipViolations(before, after, now)
-    wrong += changeViolations(before, after, records, now)
+    var wrong = healthViolations(before, after) + membershipViolations(input, before, after, now)
+    wrong += attributeViolations(after, route)
+    wrong += changeViolations(input, before, after, records, now)
     wrong += holdViolations(after, records)
     if let route {
       wrong += routeViolations(after, route, now)
     } else {
       wrong.append("the group has no route")
+    }
+    if isDissolving {
+      // Who left meanwhile comes back with an answer, not with the description.
+      let addresses = Set(after.members.map(\.address))
+      answers = answers.mapValues { $0.filter { addresses.contains($0.key) } }
     }
     let present = Set(after.members.map(\.id))
     heard = heard.filter { present.contains($0.key) }
@@ -71,15 +125,11 @@ struct GroupAuditor {
       guard signal.member.group == specification.name, signal.kind != .closed else { return }
       heard[signal.member.backend, default: Heard()].signals += 1
     case .event(.discoveryUpdated(let update)):
-      switch update.outcome {
-      case .answer(let addresses): answers[update.domain] = Set(addresses)
-      case .empty: answers[update.domain] = []
-      case .failed: break
-      }
+      listen(to: update, before: before, now: now)
     case .setPrimary(specification.name, let backend, let force, let pin):
       let needsForce = before?.member(backend)?.obstacle(at: now) != nil
       choice = Choice(backend: backend, force: force && needsForce, pin: pin)
-    case .event(.deadlineReached), .event(.groupsConfigured), .setPrimary, .created, .deleted:
+    case .event(.deadlineReached), .event(.groupsConfigured), .event(.groupsChanged), .setPrimary, .created, .deleted:
       break
     }
   }
@@ -105,18 +155,71 @@ struct GroupAuditor {
     heard[id] = known
   }
 
-  private mutating func noteAbsence(_ group: Group, now: Instant) {
-    for member in group.members {
-      let named = specification.members.contains { source in
-        switch source.origin {
-        case .fixed(_, let address): address == member.address
-        case .domain(let domain, let port):
-          answers[domain]?.contains { SocketAddress.ip($0, port: port) == member.address } ?? false
+  private mutating func listen(to update: DiscoveryUpdate, before: Group?, now: Instant) {
+    var endpoints: [DiscoveredEndpoint] = []
+    switch update.outcome {
+    case .answer(let found):
+      let ranges = specification.allowedRanges
+      endpoints = found.filter { endpoint in ranges.isEmpty || ranges.contains { $0.contains(endpoint.address) } }
+      if endpoints.isEmpty && !found.isEmpty { return }
+    case .empty: break
+    case .failed: return
+    }
+    for case .domain(update.domain, let port) in specification.members.map(\.origin) {
+      let origin = MemberSource.Origin.domain(update.domain, port: port)
+      let old = answers[origin] ?? [:]
+      var new: [SocketAddress: DiscoveredEndpoint] = [:]
+      for endpoint in endpoints {
+        guard let port = endpoint.port ?? port else { continue }
+        new[.ip(endpoint.address, port: port)] = endpoint
+      }
+      let offered = new
+      // While nobody describes the group, a name may take away and not add.
+      if claim != .described && claim != .api { new = old.filter { new[$0.key] != nil } }
+      answers[origin] = new
+      guard update.isDrained else { continue }
+      for member in before?.members ?? [] where !isNamed(member.address) && offered[member.address] == nil {
+        if old[member.address] != nil || heard[member.id]?.lastOrigin == origin {
+          let since = heard[member.id]?.drainedSince ?? now
+          heard[member.id, default: Heard()].drainedSince = since
         }
       }
-      let since = heard[member.id]?.absentSince
-      heard[member.id, default: Heard()].absentSince = named ? nil : since ?? now
     }
+  }
+
+  private mutating func noteAbsence(_ group: Group, now: Instant) {
+    for member in group.members {
+      let isNamed = !isDissolving && isNamed(member.address)
+      var known = heard[member.id] ?? Heard()
+      known.absentSince = isNamed ? nil : known.absentSince ?? now
+      if isNamed {
+        known.drainedSince = nil
+        known.lastOrigin = specification.members.first { names($0, member.address) }?.origin
+      }
+      heard[member.id] = known
+    }
+  }
+
+  private var isDissolving: Bool { if case .dissolving = claim { true } else { false } }
+
+  private func names(_ source: MemberSource, _ address: SocketAddress) -> Bool {
+    if case .fixed(_, let fixed) = source.origin { fixed == address } else { answers[source.origin]?[address] != nil }
+  }
+
+  private func isNamed(_ address: SocketAddress) -> Bool { specification.members.contains { names($0, address) } }
+
+  /// Whether nothing wants the member any more and its time is over, or it is down.
+  private func mayGo(_ member: Member, _ now: Instant) -> Bool {
+    if !isDissolving && isNamed(member.address) { return false }
+    let known = heard[member.id] ?? Heard()
+    // Whoever leaves in the very step that stops naming it is not in the group any more; its absence then began now.
+    let failed = member.health.isDown || known.failures + known.signals >= member.check.unhealthyThreshold
+    return failed || due(known, now) <= now
+  }
+
+  private func due(_ known: Heard, _ now: Instant) -> Instant {
+    if let since = known.drainedSince { return since + holdRemoved + specification.drainTimeout }
+    return (known.absentSince ?? now) + holdRemoved
   }
 
   // MARK: Judgement
@@ -142,35 +245,50 @@ struct GroupAuditor {
     return wrong
   }
 
-  private func membershipViolations(_ before: Group?, _ after: Group, _ now: Instant) -> [String] {
+  private func membershipViolations(_ input: Input, _ before: Group?, _ after: Group, _ now: Instant) -> [String] {
     var wrong: [String] = []
     for member in before?.members ?? [] where after.member(member.id) == nil {
-      // Whoever leaves in the very step that stops naming it is not in `after`; its absence then began now.
-      let since = heard[member.id]?.absentSince ?? now
-      let named = isNamed(member.address)
-      let known = heard[member.id] ?? Heard()
-      let failed = member.health.isDown || known.failures + known.signals >= member.check.unhealthyThreshold
-      if named || (!failed && now - since < holdRemoved) { wrong.append("\(member.id) was removed too early") }
+      if case .event(.groupsConfigured(_, leaving: .atOnce)) = input, !isNamed(member.address) { continue }
+      if !mayGo(member, now) { wrong.append("\(member.id) was removed too early") }
     }
     for member in after.members {
-      if let since = heard[member.id]?.absentSince, now - since >= holdRemoved { wrong.append("\(member.id) should be gone") }
+      guard let known = heard[member.id], known.absentSince != nil else { continue }
+      if due(known, now) <= now { wrong.append("\(member.id) should be gone") }
+    }
+    if case .event(.discoveryUpdated(let update)) = input, case .failed = update.outcome, let before {
+      if before.members.map(\.id) != after.members.map(\.id) { wrong.append("a failed lookup changed the members") }
     }
     return wrong
   }
 
-  private func isNamed(_ address: SocketAddress) -> Bool {
-    specification.members.contains { source in
-      switch source.origin {
-      case .fixed(_, let fixed): fixed == address
-      case .domain(let domain, let port): answers[domain]?.contains { SocketAddress.ip($0, port: port) == address } ?? false
+  private func attributeViolations(_ after: Group, _ route: GroupRoute?) -> [String] {
+    var wrong: [String] = []
+    for member in after.members {
+      let isDrained = heard[member.id]?.drainedSince != nil
+      let sources = isDissolving ? [] : specification.members.filter { names($0, member.address) }
+      if let source = sources.first {
+        if member.tier != answers[source.origin]?[member.address]?.tier ?? 0 { wrong.append("\(member.id) is in another tier") }
+        let isOut = sources.contains { $0.maintenance }
+        if (member.administrative == .maintenance) != isOut { wrong.append("\(member.id) is \(member.administrative)") }
+      }
+      guard isDrained || sources.contains(where: { $0.maintenance }) else { continue }
+      let standing = route?.members.first { $0.backend == member.id }?.standing
+      if ListenerRole.allCases.contains(where: { standing?[$0] == .serve }) {
+        wrong.append("\(member.id) is \(isDrained ? "drained" : "in maintenance") and serves")
       }
     }
+    return wrong
   }
 
-  private mutating func changeViolations(_ before: Group?, _ after: Group, _ records: [Decision], _ now: Instant) -> [String] {
+  private mutating func changeViolations(
+    _ input: Input, _ before: Group?, _ after: Group, _ records: [Decision], _ now: Instant
+  ) -> [String] {
     var wrong: [String] = []
     let changes = records.filter { $0.kind.changesPrimary || $0.kind == .elected }
-    if changes.count != (before?.leader == after.leader ? 0 : 1) { wrong.append("\(changes.count) records of a change of primary") }
+    var expected = before?.leader == after.leader ? 0 : 1
+    // A group that became a normal one has no primary any more.
+    if case .event(.groupsConfigured) = input, after.leader == nil { expected = 0 }
+    if changes.count != expected { wrong.append("\(changes.count) records of a change of primary") }
     for change in changes {
       if change.from != before?.leader || change.to != after.leader { wrong.append("the record names others") }
       if change.evidence.isEmpty { wrong.append("the record has no evidence") }
@@ -218,7 +336,7 @@ struct GroupAuditor {
       return
     }
     if member.obstacle(at: now) == nil { choice?.force = false }
-    if member.health.isDown && !current.force && !current.pin { choice = nil }
+    if member.health.isDown || member.administrative != .inService, !current.force && !current.pin { choice = nil }
   }
 
   private mutating func holdViolations(_ after: Group, _ records: [Decision]) -> [String] {
@@ -264,19 +382,20 @@ struct GroupAuditor {
     if group.members.allSatisfy({ $0.obstacle(at: now) != nil }) { return [] }
     if let choice, choice.pin || choice.force { return [] }
     if let lastChange, now - lastChange < specification.minimumInterval { return [] }
-    if group.leader == nil && now - created < specification.holdTimeout { return [] }
+    if group.leader == nil && now < electsAnyoneBy { return [] }
     return ["nobody serves although somebody could"]
   }
 
   private func normalViolations(_ group: Group, _ route: GroupRoute) -> [String] {
     let serving = Set(route.serving(.any))
-    var expected = Set(group.members.filter { $0.health.isUp }.map(\.id))
+    let inService = group.members.filter { $0.administrative == .inService }
+    var expected = inService.filter { $0.health.isUp }
     if expected.isEmpty {
-      expected = Set(
-        group.members.filter { if case .down(let failure) = $0.health.state { failure.kind == .timedOut } else { false } }.map(\.id)
-      )
+      expected = inService.filter { if case .down(let failure) = $0.health.state { failure.kind == .timedOut } else { false } }
     }
-    if let choice, choice.force { expected.insert(choice.backend) }
-    return serving == expected ? [] : ["\(serving.sorted()) serve instead of \(expected.sorted())"]
+    if let choice, choice.force, let forced = inService.first(where: { $0.id == choice.backend }) { expected.append(forced) }
+    let lowest = expected.filter { $0.weight > 0 }.map(\.tier).min() ?? expected.map(\.tier).min()
+    let ids = Set(expected.filter { $0.tier == lowest }.map(\.id))
+    return serving == ids ? [] : ["\(serving.sorted()) serve instead of \(ids.sorted())"]
   }
 }

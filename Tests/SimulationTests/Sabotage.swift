@@ -11,26 +11,48 @@ enum Sabotage: CaseIterable {
   case losesProbePlans
   /// The loop never calls the engine when only time passes.
   case sleepsThroughDeadlines
+  /// A failed lookup reaches the engine as an authoritative "no such name".
+  case takesFailuresForEmpty
+  case overlooksDrained
+  case overlooksMaintenance
+
+  /// What the engine hears instead of what happened.
+  func apply(to event: Event) -> Event {
+    switch (self, event) {
+    case (.takesFailuresForEmpty, .discoveryUpdated(let update)):
+      guard case .failed = update.outcome else { return event }
+      return .discoveryUpdated(DiscoveryUpdate(domain: update.domain, outcome: .empty))
+    case (.overlooksDrained, .discoveryUpdated(let update)):
+      return .discoveryUpdated(DiscoveryUpdate(domain: update.domain, outcome: update.outcome))
+    case (.overlooksMaintenance, .groupsConfigured(var groups, let leaving)):
+      for group in groups.indices {
+        for source in groups[group].members.indices { groups[group].members[source].maintenance = false }
+      }
+      return .groupsConfigured(groups, leaving: leaving)
+    default:
+      return event
+    }
+  }
 
   func apply(to effects: [Effect]) -> [Effect] {
     switch self {
-    case .none, .sleepsThroughDeadlines: return effects
+    case .none, .sleepsThroughDeadlines, .takesFailuresForEmpty, .overlooksDrained, .overlooksMaintenance: return effects
     case .losesRecords:
       return effects.filter { if case .record(let decision) = $0 { !decision.kind.changesPrimary } else { true } }
     case .recordsTwice:
       return effects.flatMap { effect -> [Effect] in
         if case .record(let decision) = effect, decision.kind.changesPrimary { [effect, effect] } else { [effect] }
       }
-    case .losesTables: return effects.filter { if case .publish(let table) = $0 { table.generation % 7 != 0 } else { true } }
+    case .losesTables: return effects.filter { if case .publish(let change) = $0 { change.generation % 7 != 0 } else { true } }
     case .letsEverybodyServe:
       return effects.map { effect in
-        guard case .publish(var table) = effect else { return effect }
-        for group in table.groups.indices {
-          for member in table.groups[group].members.indices { table.groups[group].members[member].standing.primary = .serve }
+        guard case .publish(var change) = effect else { return effect }
+        for group in change.changed.indices {
+          for member in change.changed[group].members.indices { change.changed[group].members[member].standing.primary = .serve }
         }
-        return .publish(table)
+        return .publish(change)
       }
-    case .losesProbePlans: return effects.filter { if case .replaceProbePlan = $0 { false } else { true } }
+    case .losesProbePlans: return effects.filter { if case .replaceProbes = $0 { false } else { true } }
     }
   }
 }

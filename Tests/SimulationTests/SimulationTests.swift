@@ -70,6 +70,8 @@ struct SimulationTests {
       let serving = world.engine.table[group.name]?.serving(role) ?? []
       if serving.isEmpty || group.holding { throw Failure(seed: seed, wrong: ["\(group.name) did not recover"], log: world.log) }
     }
+    let differing = world.auditor.membersDiffering(in: world.engine)
+    if !differing.isEmpty { throw Failure(seed: seed, wrong: differing, log: world.log) }
     // Peace means that nothing changes any more.
     let publications = world.publications
     world.run(until: world.now + .seconds(20))
@@ -100,9 +102,11 @@ struct CanaryTests {
     "effects that were tampered with",
     arguments: [
       (Sabotage.losesRecords, "0 records of a change of primary"), (.recordsTwice, "2 records of a change of primary"),
-      (.losesTables, "the published table is not the engine's"), (.letsEverybodyServe, "members serve at once"),
+      (.losesTables, "the published routes are not the engine's"), (.letsEverybodyServe, "members serve at once"),
       (.letsEverybodyServe, "not proved writable"), (.losesProbePlans, "is not probed as it should be"),
       (.sleepsThroughDeadlines, "not proved writable"), (.sleepsThroughDeadlines, "nobody serves although somebody could"),
+      (.sleepsThroughDeadlines, "should be gone"), (.takesFailuresForEmpty, "was removed too early"),
+      (.overlooksDrained, "is drained and serves"), (.overlooksMaintenance, "is in maintenance and serves"),
     ])
   func effects(sabotage: Sabotage, expected: String) {
     #expect(noticed(expected) { World(seed: $0, sabotage: sabotage) })
@@ -132,9 +136,21 @@ struct CanaryTests {
     #expect(noticed("failback too early") { World(seed: $0, told: { with($0) { $0.failback = .automatic(after: .seconds(60)) } }) })
   }
 
-  @Test("members removed before the hold time is over")
-  func removal() {
-    #expect(noticed("was removed too early") { World(seed: $0, holdRemovedTold: .seconds(60)) })
+  @Test("members removed before the hold time is over", arguments: ["was removed too early", "went with its group too early"])
+  func removal(expected: String) {
+    #expect(noticed(expected) { World(seed: $0, holdRemovedTold: .seconds(60)) })
+  }
+
+  @Test("a world whose names were not true in the end is told from one where they were")
+  func healing() {
+    var world = World(seed: 0)
+    world.run(until: .zero + .seconds(5))
+    var other = world.engine
+    for name in world.clusters.flatMap(\.names) {
+      let stranger = DiscoveryUpdate(domain: name, outcome: .answer([DiscoveredEndpoint(.v4(0x0a00_00ff), port: 5432)]))
+      _ = other.handle(.discoveryUpdated(stranger), now: world.now)
+    }
+    #expect(!world.auditor.membersDiffering(in: other).isEmpty)
   }
 
   private func with(_ value: GroupSpecification, _ change: (inout GroupSpecification) -> Void) -> GroupSpecification {

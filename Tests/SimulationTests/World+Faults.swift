@@ -7,7 +7,7 @@ extension World {
     schedule(.fault, after: random.duration(milliseconds: 20...3000))
     let cluster = Int.random(in: 0..<clusters.count, using: &random)
     let server = Int.random(in: 0..<clusters[cluster].servers.count, using: &random)
-    switch Int.random(in: 0..<10, using: &random) {
+    switch Int.random(in: 0..<16, using: &random) {
     case 0...3: strike(server, in: cluster, with: random.pick(Condition.allCases))
     case 4: recover(server, in: cluster)
     case 5:
@@ -23,6 +23,13 @@ extension World {
     case 8:
       hostStalls.toggle()
       note("this host \(hostStalls ? "stalls" : "goes on")")
+    case 9...10:
+      clusters[cluster].tiers[server] = random.pick([0, 0, 10, 20])
+      note("server \(server) of cluster \(cluster) is in tier \(clusters[cluster].tiers[server] ?? 0)")
+    case 11:
+      if clusters[cluster].drained.remove(server) == nil { clusters[cluster].drained.insert(server) }
+      note("drained of cluster \(cluster): \(clusters[cluster].drained.sorted())")
+    case 12...14: redescribe()
     default: for server in clusters[cluster].servers.indices { recover(server, in: cluster) }
     }
   }
@@ -45,7 +52,7 @@ extension World {
 
   /// A process that dies sends a reset on each of its connections.
   private mutating func resetSessions(to address: IPAddress) {
-    for route in auditor.table.groups {
+    for route in auditor.sortedRoutes {
       for member in route.members where member.address == .ip(address, port: 5432) && member.standing.any == .serve {
         let signal = DataPathSignal(member: MemberKey(group: route.name, backend: member.backend), kind: .reset)
         for _ in 0..<3 { schedule(.signal(signal), after: random.duration(milliseconds: 0...5)) }
@@ -57,23 +64,49 @@ extension World {
     for other in clusters[cluster].servers.indices { clusters[cluster].servers[other].writable = other == server }
   }
 
+  /// Topology in DNS: groups go and come back, and are described otherwise.
+  private mutating func redescribe() {
+    var groups = describedNow
+    let leaving: Leaving = random.chance(70) ? .afterHold : .atOnce
+    guard let chosen = described.isEmpty ? nil : random.pick(described) else { return }
+    if let position = groups.firstIndex(where: { $0.name == chosen.name }) {
+      switch Int.random(in: 0..<6, using: &random) {
+      case 0: groups.remove(at: position)
+      case 1: groups[position].mode = groups[position].mode == .normal ? .activePassive : .normal
+      case 2: groups[position].members.reverse()
+      case 3: if groups[position].members.count > 1 { groups[position].members.removeLast() }
+      case 4:
+        let source = Int.random(in: 0..<groups[position].members.count, using: &random)
+        groups[position].members[source].maintenance.toggle()
+      default:
+        let source = Int.random(in: 0..<groups[position].members.count, using: &random)
+        for other in groups[position].members.indices { groups[position].members[other].isPrimary = other == source }
+        groups[position].members[source].weight = random.pick([nil, 0, 5])
+      }
+    } else {
+      groups.append(chosen)
+    }
+    note("described, \(leaving): \(groups.map { "\($0.name) \($0.mode) \($0.members.map { "\($0.origin)\($0.maintenance)" })" })")
+    describe(groups, leaving: leaving)
+  }
+
   /// What the name server says, or nil when it says nothing at all this time.
-  mutating func ask(_ domain: DomainName) -> DiscoveryUpdate.Outcome? {
-    guard let number = clusters.firstIndex(where: { $0.primaryName == domain || $0.replicaName == domain }) else { return nil }
+  mutating func ask(_ domain: DomainName) -> DiscoveryUpdate? {
+    guard let number = clusters.firstIndex(where: { $0.names.contains(domain) }) else { return nil }
     let cluster = clusters[number]
-    let named = cluster.servers.enumerated().filter { ($0.offset == cluster.named) == (domain == cluster.primaryName) }
-    let addresses = named.map(\.element.address)
-    let truth: DiscoveryUpdate.Outcome = addresses.isEmpty ? .empty : .answer(addresses)
+    let truth = cluster.truth(of: domain)
     switch cluster.nameServer {
     case .honest:
       clusters[number].lastAnswers[domain] = truth
       return truth
-    case .failing: return .failed(random.pick(DNSFailure.allCases))
-    case .empty: return .empty
+    case .failing: return DiscoveryUpdate(domain: domain, outcome: .failed(random.pick(DNSFailure.allCases)))
+    case .empty: return DiscoveryUpdate(domain: domain, outcome: .empty)
     case .stale: return random.chance(50) ? cluster.lastAnswers[domain] ?? truth : truth
     case .lying:
       let foreign = random.pick(clusters.flatMap(\.servers)).address
-      return .answer(Set([foreign, .v4(0x0aff_0000 + UInt32.random(in: 0...3, using: &random))]).sorted())
+      let port: UInt16? = domain == cluster.serviceName ? 5432 : nil
+      let lies = Set([foreign, .v4(0x0aff_0000 + UInt32.random(in: 0...3, using: &random))])
+      return DiscoveryUpdate(domain: domain, outcome: .answer(lies.map { DiscoveredEndpoint($0, port: port) }.sorted()))
     }
   }
 
@@ -95,8 +128,10 @@ extension World {
     for cluster in clusters.indices {
       for server in clusters[cluster].servers.indices { recover(server, in: cluster) }
       clusters[cluster].nameServer = .honest
+      clusters[cluster].drained = []
       promote(clusters[cluster].named, in: cluster)
     }
+    describe(described, leaving: .afterHold)
     note("healed")
   }
 
@@ -106,5 +141,21 @@ extension World {
       guard let able = group.members.first(where: { $0.obstacle(at: now) == nil }) else { continue }
       setPrimary(of: group.name, to: able.id, force: false, pin: false)
     }
+  }
+}
+
+extension World.Cluster {
+  /// What an honest name server says; nil for a name that is not of this cluster.
+  func truth(of domain: DomainName) -> DiscoveryUpdate? {
+    guard names.contains(domain) else { return nil }
+    if domain == serviceName {
+      let endpoints = servers.enumerated().filter { !drained.contains($0.offset) }.map { number, server in
+        DiscoveredEndpoint(server.address, port: 5432, tier: tiers[number] ?? 0, weight: UInt16(number))
+      }
+      return DiscoveryUpdate(domain: domain, outcome: .answer(endpoints.sorted()), isDrained: !drained.isEmpty)
+    }
+    let addresses = servers.enumerated().filter { ($0.offset == named) == (domain == primaryName) }.map(\.element.address)
+    let endpoints = addresses.map { DiscoveredEndpoint($0) }.sorted()
+    return DiscoveryUpdate(domain: domain, outcome: endpoints.isEmpty ? .empty : .answer(endpoints))
   }
 }

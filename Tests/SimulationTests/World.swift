@@ -18,15 +18,22 @@ struct World {
 
   enum NameServer { case honest, failing, empty, stale, lying }
 
-  /// Servers that belong together, and the two names that lead to them.
+  /// Servers that belong together, and the names that lead to them.
   struct Cluster {
     let primaryName: DomainName
     let replicaName: DomainName
+    /// An SRV name, with a tier and a weight for each server.
+    let serviceName: DomainName
+    var tiers: [Int: UInt16] = [:]
+    /// Servers in whose place the service has a record with the target `.`.
+    var drained: Set<Int> = []
     var servers: [Server]
     /// Which server the primary's name leads to.
     var named = 0
     var nameServer = NameServer.honest
-    var lastAnswers: [DomainName: DiscoveryUpdate.Outcome] = [:]
+    var lastAnswers: [DomainName: DiscoveryUpdate] = [:]
+
+    var names: [DomainName] { [primaryName, replicaName, serviceName] }
   }
 
   /// What is going to happen. `epoch` kills probes of a plan that is no more.
@@ -61,8 +68,11 @@ struct World {
   private(set) var publications = 0
   var random: SeededGenerator
   var clusters: [Cluster]
-  /// What was configured, and what the auditor was told of it.
-  private let specifications: [GroupName: (real: GroupSpecification, told: GroupSpecification)]
+  /// What is described at first, and in the end.
+  let described: [GroupSpecification]
+  /// What configuration and DNS describe just now.
+  var describedNow: [GroupSpecification]
+  private let told: (GroupSpecification) -> GroupSpecification
   var hostStalls = false
   var healed = false
   private var agenda = Agenda<Happening>()
@@ -73,7 +83,7 @@ struct World {
 
   /// - Parameter told: what the auditor is told of each group; a canary tells it something else than the engine.
   init(
-    seed: UInt64, sabotage: Sabotage = .none, told: (GroupSpecification) -> GroupSpecification = { $0 },
+    seed: UInt64, sabotage: Sabotage = .none, told: @escaping (GroupSpecification) -> GroupSpecification = { $0 },
     holdRemovedTold: Duration? = nil
   ) {
     var random = SeededGenerator(seed: seed)
@@ -81,15 +91,27 @@ struct World {
     engine = Engine(holdRemoved: plan.holdRemoved)
     auditor = Auditor(holdRemoved: holdRemovedTold ?? plan.holdRemoved)
     clusters = plan.clusters
-    specifications = Dictionary(uniqueKeysWithValues: plan.specifications.map { ($0.name, (real: $0, told: told($0))) })
+    described = plan.specifications
+    describedNow = plan.specifications
+    self.told = told
     self.random = random
     self.sabotage = sabotage
-    for specification in plan.specifications { auditor.expect(told(specification), now: now) }
-    audit(.event(.groupsConfigured(plan.specifications))) { $0.handle(.groupsConfigured(plan.specifications), now: .zero) }
-    for name in clusters.flatMap({ [$0.primaryName, $0.replicaName] }) { agenda.add(.lookUp(name, early: false), at: now) }
+    describe(plan.specifications, leaving: .afterHold)
+    for cluster in clusters {
+      // The start may have to do with what is remembered of an earlier run.
+      let remembers = self.random.chance(30)
+      for name in cluster.names {
+        if remembers, let truth = cluster.truth(of: name) {
+          feed(
+            .discoveryUpdated(
+              DiscoveryUpdate(domain: name, outcome: truth.outcome, isDrained: truth.isDrained, age: .seconds(7200))))
+        }
+        agenda.add(.lookUp(name, early: false), at: now)
+      }
+    }
     agenda.add(.client, at: now)
-    agenda.add(.fault, at: now + random.duration(milliseconds: 0...2000))
-    agenda.add(.operate, at: now + random.duration(milliseconds: 0...5000))
+    agenda.add(.fault, at: now + self.random.duration(milliseconds: 0...2000))
+    agenda.add(.operate, at: now + self.random.duration(milliseconds: 0...5000))
   }
 
   var isSafe: Bool { wrong.isEmpty }
@@ -118,7 +140,7 @@ struct World {
   // MARK: Inputs
 
   mutating func feed(_ event: Event) {
-    audit(.event(event)) { [now] in $0.handle(event, now: now) }
+    audit(.event(event)) { [now, sabotage] in $0.handle(sabotage.apply(to: event), now: now) }
   }
 
   mutating func setPrimary(of group: GroupName, to id: BackendID, force: Bool, pin: Bool) {
@@ -140,14 +162,22 @@ struct World {
   }
 
   private mutating func create(_ name: GroupName) {
-    guard let specification = specifications[name] else { return }
+    // Whoever reads the configuration meanwhile makes it again, too.
+    guard let specification = described.first(where: { $0.name == name }), engine[name] == nil else { return }
     let before = engine
-    auditor.expect(specification.told, now: now)
-    guard let effects = try? engine.createGroup(specification.real, now: now) else {
+    auditor.expect(told(specification), now: now)
+    guard let effects = try? engine.createGroup(specification, now: now) else {
       wrong.append("\(name) cannot be created again")
       return
     }
     judge(.created(name), before, effects)
+  }
+
+  /// Configuration and DNS describe other groups from now on.
+  mutating func describe(_ specifications: [GroupSpecification], leaving: Leaving) {
+    describedNow = specifications
+    auditor.expectDescribed(specifications.map(told), leaving: leaving, now: now)
+    feed(.groupsConfigured(specifications, leaving: leaving))
   }
 
   private mutating func audit(_ input: Input, _ apply: (inout Engine) -> [Effect]) {
@@ -164,7 +194,7 @@ struct World {
     for effect in effects {
       switch effect {
       case .publish: publications += 1
-      case .replaceProbePlan(let targets): replan(targets)
+      case .replaceProbes(let group, let targets): replan(group, targets)
       case .probeNow(let member): probeEarly(member)
       case .lookUpNow(let domain): lookUpEarly(domain)
       case .record(let decision):
@@ -176,8 +206,8 @@ struct World {
 
   // MARK: The prober and the resolver
 
-  private mutating func replan(_ targets: [ProbeTarget]) {
-    var kept: [MemberKey: Probing] = [:]
+  private mutating func replan(_ group: GroupName, _ targets: [ProbeTarget]) {
+    var kept = probing.filter { $0.key.group != group }
     for target in targets {
       if let running = probing[target.member], running.target == target {
         kept[target.member] = running
@@ -246,9 +276,7 @@ struct World {
     case .probe(let member, let epoch): startProbe(member, epoch: epoch)
     case .probeEnds(let report, let epoch): endProbe(report, epoch: epoch)
     case .lookUp(let domain, let early):
-      if let outcome = ask(domain) {
-        schedule(.answer(DiscoveryUpdate(domain: domain, outcome: outcome)), after: random.duration(milliseconds: 1...50))
-      }
+      if let update = ask(domain) { schedule(.answer(update), after: random.duration(milliseconds: 1...50)) }
       if !early { schedule(.lookUp(domain, early: false), after: random.duration(milliseconds: 900...1100)) }
     case .answer(let update): feed(.discoveryUpdated(update))
     case .client: connectAsClient()
@@ -263,7 +291,7 @@ struct World {
   /// A client connects to somebody who serves and reports what it met; now and then it blames a server for nothing.
   private mutating func connectAsClient() {
     schedule(.client, after: random.duration(milliseconds: 100...600))
-    guard let route = auditor.table.groups.isEmpty ? nil : random.pick(auditor.table.groups) else { return }
+    guard let route = auditor.routes.isEmpty ? nil : random.pick(auditor.sortedRoutes) else { return }
     let serving = route.serving(route.members.isEmpty ? .any : random.pick([.primary, .any]))
     guard !serving.isEmpty else { return }
     let id = random.pick(serving)

@@ -14,7 +14,9 @@ struct WorldPlan {
       var servers = (0..<count).map { World.Server(address: .v4(0x0a00_0001 + UInt32(number * 256 + $0))) }
       servers[0].writable = true
       clusters.append(
-        World.Cluster(primaryName: DomainName("primary\(number)"), replicaName: DomainName("replica\(number)"), servers: servers))
+        World.Cluster(
+          primaryName: DomainName("primary\(number)"), replicaName: DomainName("replica\(number)"),
+          serviceName: DomainName("_db._tcp.cluster\(number)"), servers: servers))
     }
     for number in 0..<Int.random(in: 1...2, using: &random) {
       let cluster = Int.random(in: 0..<clusters.count, using: &random)
@@ -23,6 +25,9 @@ struct WorldPlan {
     }
   }
 
+  /// Where the servers are, and none of the addresses that a lying name server makes up.
+  private static let serverRanges = [AddressRange("10.0.0.0/16")].compactMap { $0 }
+
   private static func group(_ name: GroupName, of cluster: World.Cluster, using random: inout SeededGenerator) -> GroupSpecification
   {
     let check = HealthCheck(
@@ -30,20 +35,34 @@ struct WorldPlan {
       timeout: random.duration(milliseconds: 100...600), healthyThreshold: Int.random(in: 1...3, using: &random),
       unhealthyThreshold: Int.random(in: 1...3, using: &random))
     let sources: [MemberSource]
-    if random.chance(40) {
+    switch Int.random(in: 0..<10, using: &random) {
+    case 0...2:
       sources = cluster.servers.enumerated().map { number, server in
         MemberSource(
           origin: .fixed(BackendID("s\(number)"), .ip(server.address, port: 5432)), proto: .tcp, isPrimary: number == 0,
           check: check)
       }
-    } else {
+    case 3...5:
       sources = [(cluster.primaryName, true), (cluster.replicaName, false)].map { domain, isPrimary in
         MemberSource(origin: .domain(domain, port: 5432), proto: .postgres, isPrimary: isPrimary, check: check)
       }
+    case 6...7:
+      sources = [
+        MemberSource(
+          origin: .domain(cluster.serviceName, port: nil), record: .srv, proto: .postgres, isPrimary: random.chance(30),
+          check: check)
+      ]
+    default:
+      // Everybody under two names, of which one has tiers.
+      sources = [
+        MemberSource(origin: .domain(cluster.serviceName, port: nil), record: .srv, proto: .postgres, check: check),
+        MemberSource(origin: .domain(cluster.replicaName, port: 5432), proto: .postgres, weight: 3, check: check),
+      ]
     }
     return GroupSpecification(
       name: name, mode: random.chance(70) ? .activePassive : .normal, members: sources,
       failback: random.chance(60) ? .manual : .automatic(after: random.duration(milliseconds: 0...5000)),
-      minimumInterval: random.duration(milliseconds: 0...6000), holdTimeout: random.duration(milliseconds: 500...5000))
+      minimumInterval: random.duration(milliseconds: 0...6000), holdTimeout: random.duration(milliseconds: 500...5000),
+      drainTimeout: random.duration(milliseconds: 0...3000), allowedRanges: random.chance(40) ? serverRanges : [])
   }
 }

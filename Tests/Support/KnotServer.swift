@@ -5,20 +5,7 @@ import Synchronization
 package final class KnotServer: Sendable {
   package static let mainZone = "example.test"
 
-  package struct Record: Hashable, Sendable {
-    package var name: String
-    package var type: String
-    package var value: String
-    package var ttl: Int
-
-    package static func a(_ name: String, _ value: String, ttl: Int = 1) -> Record {
-      Record(name: name, type: value.contains(":") ? "AAAA" : "A", value: value, ttl: ttl)
-    }
-
-    package static func cname(_ name: String, _ target: String, ttl: Int = 1) -> Record {
-      Record(name: name, type: "CNAME", value: target, ttl: ttl)
-    }
-  }
+  package typealias Record = DNSRecord
 
   package let port: UInt16
   package var endpoint: Endpoint { .ip("127.0.0.1", port) }
@@ -78,7 +65,9 @@ package final class KnotServer: Sendable {
   }
 
   /// Replaces the whole zone. The next query is answered from the new one.
-  package func set(_ records: Record..., in zone: String = mainZone) async throws {
+  package func set(_ records: Record..., in zone: String = mainZone) async throws { try await replace(records, in: zone) }
+
+  package func replace(_ records: [Record], in zone: String = mainZone) async throws {
     try writeZone(zone, records)
     try await control(["-b", "zone-reload", zone])
   }
@@ -96,7 +85,6 @@ package final class KnotServer: Sendable {
 
   private func writeZone(_ zone: String, _ records: [Record]) throws {
     let number = serial.wrappingAdd(1, ordering: .relaxed).newValue
-    let lines = records.map { "\($0.name) \($0.ttl) \($0.type) \($0.value)\n" }
     try directory.write(
       """
       $ORIGIN \(zone).
@@ -104,7 +92,7 @@ package final class KnotServer: Sendable {
       @ 3600 NS ns
       ns 3600 A 127.0.0.1
 
-      """ + lines.joined(), to: zone)
+      """ + records.map(\.zoneFileLine).joined(), to: zone)
   }
 
   @discardableResult

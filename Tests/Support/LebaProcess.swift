@@ -8,11 +8,13 @@ package final class LebaProcess: Sendable {
 
   /// Starts `leba run` and waits until it says that it is ready: listeners open and every group with a first verdict.
   ///
-  /// - Parameter configuration: everything but `api` and `state_directory`, which are added in front.
+  /// - Parameters:
+  ///   - configuration: everything but `api` and `state_directory`, which are added in front.
+  ///   - state: the directory of an earlier process whose state this one takes over; it must have ended.
   package static func start(
-    _ configuration: String, environment: [String: String] = [:], untilReady: Bool = true
+    _ configuration: String, environment: [String: String] = [:], state: String? = nil, untilReady: Bool = true
   ) async throws -> LebaProcess {
-    let leba = try LebaProcess(configuration, environment: environment)
+    let leba = try LebaProcess(configuration, environment: environment, state: state)
     try await eventually("leba is \(untilReady ? "ready" : "live")") {
       try leba.process.mustBeRunning()
       return try await leba.get(untilReady ? "/health/ready" : "/health/live").status == 200
@@ -20,10 +22,10 @@ package final class LebaProcess: Sendable {
     return leba
   }
 
-  private init(_ configuration: String, environment: [String: String]) throws {
+  private init(_ configuration: String, environment: [String: String], state: String?) throws {
     let directory = try TemporaryDirectory()
     let port = try FreePorts.next()
-    let own = "api: {address: \"127.0.0.1:\(port)\"}\nstate_directory: \(directory.file("state"))\n"
+    let own = "api: {address: \"127.0.0.1:\(port)\"}\nstate_directory: \(state ?? directory.file("state"))\n"
     try directory.write(own + configuration + "\n", to: "config.yaml")
     api = .ip("127.0.0.1", port)
     self.directory = directory
@@ -68,6 +70,13 @@ package final class LebaProcess: Sendable {
 
   package func post(_ path: String, _ body: String) async throws -> HTTP.Response {
     try await HTTP.send("POST", path, body: body, headers: ["Content-Type": "application/json"], to: api)
+  }
+
+  package func delete(_ path: String) async throws -> HTTP.Response { try await HTTP.send("DELETE", path, to: api) }
+
+  /// The item of `GET /dns/status` about one name.
+  package func domain(_ name: String) async throws -> JSON {
+    try await get("/api/v1/dns/status").json["domains"].array.first { $0["domain"].string == name } ?? .null
   }
 
   package func group(_ name: String) async throws -> Group { Group(json: try await get("/api/v1/groups/\(name)").json) }

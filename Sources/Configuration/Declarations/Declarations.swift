@@ -21,7 +21,7 @@ extension Format<Declarations> {
   static var file: Self {
     .mapping(.top) { map in
       let strings = map.value("dns_backend_strings", .list(of: .dnsBackendString))?.value ?? []
-      let named = map.value("dns_backends", .list(of: .dnsBackend))?.value ?? []
+      let named = map.value("dns_backends", .list(of: .dnsBackend(origin: .file)))?.value ?? []
       let hasListeners = map.has("listeners")
       let listeners = map.value("listeners", .list(of: .listener))?.value ?? []
       _ = map.value("api_security", .apiSecurity)
@@ -32,10 +32,16 @@ extension Format<Declarations> {
         stateDirectory: map.value("state_directory", .string)?.value ?? "./.leba",
         resolver: map.value("dns_resolver", .resolver)?.value ?? ResolverSettings(),
         backends: map.value("backends", .list(of: .backend))?.value ?? [],
-        dnsBackends: (named + strings).sorted { $0.position < $1.position },
+        dnsBackends: numbered((named + strings).sorted { $0.position < $1.position }),
         groups: map.value("failover_groups", .list(of: .group))?.value ?? [],
         listeners: hasListeners ? listeners : nil,
         api: apiAddress(map))
     }
+  }
+
+  private static func numbered(_ entries: [Located<DNSBackendDeclaration>]) -> [Located<DNSBackendDeclaration>] {
+    var entries = entries
+    for number in entries.indices { entries[number].value.number = number }
+    return entries
   }
 }

@@ -15,6 +15,7 @@ struct GroupDeclaration: Sendable {
   var minimumInterval: Duration
   var holdTimeout: Duration
   var drainTimeout: Duration
+  var allowedRanges: [AddressRange] = []
   var check: HealthCheckDeclaration
 
   enum Key: String, CaseIterable {
@@ -50,6 +51,7 @@ extension Format<GroupDeclaration> {
         minimumInterval: map.value("minimum_interval", upToADay)?.value ?? defaults.minimumInterval,
         holdTimeout: map.value("hold_timeout", .duration(.zero ... .minutes(10)))?.value ?? defaults.holdTimeout,
         drainTimeout: map.value("drain_timeout", upToADay)?.value ?? defaults.drainTimeout,
+        allowedRanges: map.value("allowed_cidrs", .list(of: .addressRange))?.value.map(\.value) ?? [],
         check: map.value("health_check", .healthCheck)?.value ?? defaults.check)
     }
   }

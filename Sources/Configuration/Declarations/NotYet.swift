@@ -2,7 +2,7 @@ import Model
 
 /// Where a key stands in the file.
 enum Section {
-  case top, dnsBackend, group, healthCheck, postgres, apiSecurity
+  case top, group, healthCheck, postgres, apiSecurity
   /// Sections whose keys all work.
   case other
 }
@@ -12,7 +12,6 @@ enum Section {
 ///
 /// Whoever builds a feature deletes its line here; nothing else knows.
 enum NotYet {
-  static let records = ["srv"]
   static let engines = ["io_uring"]
   static let balances = ["peak_ewma", "source_hash", "consistent_hash"]
   static let checkTypes = ["mysql", "redis", "exec"]
@@ -23,7 +22,6 @@ enum NotYet {
   static func keys(in section: Section) -> [(key: String, isNeutral: Format<Bool>)] {
     switch section {
     case .top: [("maintenance", .list(of: maintenanceWindow).map { $0.isEmpty })]
-    case .dnsBackend: [("txt", .boolean.map { !$0 })]
     case .group:
       [
         ("sticky", sticky),
@@ -31,7 +29,6 @@ enum NotYet {
         ("slow_start", Format<Duration>.duration(.zero ... .hours(1)).map { $0 == .zero }),
         ("pin", .boolean.map { !$0 }),
         ("maximum_failovers", maximumFailovers),
-        ("allowed_cidrs", .list(of: Format<AddressRange>.addressRange).map { $0.isEmpty }),
       ]
     case .healthCheck: [("criteria", criteria), ("predictive", predictive)]
     case .postgres: [("maximum_lag", Format<Duration>.duration(.zero ... .days(1)).map { _ in false })]

@@ -1,5 +1,8 @@
 import Model
 
+/// As many as `/etc/resolv.conf` could hold for decades.
+private let mostSearchDomains = 6
+
 extension Format<ResolverSettings> {
   static var resolver: Self {
     .mapping(.other) { map in
@@ -8,6 +11,14 @@ extension Format<ResolverSettings> {
         settings.servers = servers.value.map(\.value)
         if map.listIsEmpty("servers") {
           map.reader.error("'servers' is empty", "name a server, or remove the key to use /etc/resolv.conf", at: servers.position)
+        }
+      }
+      if let search = map.value("search", .list(of: .domainName)) {
+        settings.searchDomains = search.value.map(\.value)
+        if let surplus = search.value.dropFirst(mostSearchDomains).first {
+          map.reader.error(
+            "'search' has more than \(mostSearchDomains) domains, and each may cost a lookup",
+            "keep those in which the names really are", at: surplus.position)
         }
       }
       let lifetime = Format<Duration>.duration(.milliseconds(100) ... .days(7))

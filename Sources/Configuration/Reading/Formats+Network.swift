@@ -101,9 +101,10 @@ extension Format<Endpoint> {
 /// One entry of `dns_backend_strings`.
 struct Endpoint: Sendable {
   enum Host: Sendable {
-    case domain(DomainName, port: UInt16)
+    /// `port` is nil where the records name it (SRV) and the file does not.
+    case domain(DomainName, port: UInt16?)
     case address(SocketAddress)
-    /// A domain whose port is wrong: known, so that references to it are not reported as well.
+    /// A domain whose port is wrong or missing: known, so that references to it are not reported as well.
     case unreadable(DomainName)
   }
 
@@ -165,7 +166,7 @@ extension IPAddress {
   var isMulticast: Bool {
     switch self {
     case .v4(let value): value >> 28 == 0xE || value == .max
-    case .v6(let value): value >> 120 == 0xFF
+    case .v6(let value): value.number >> 120 == 0xFF
     }
   }
 

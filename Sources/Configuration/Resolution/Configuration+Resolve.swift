@@ -6,24 +6,27 @@ extension Configuration {
   static func resolve(_ root: Node, with reader: Reader) -> Configuration? {
     guard let declarations = Format<Declarations>.file.read(Value(node: root, name: "the file", reader: reader)) else { return nil }
     let directory = Directory(declarations, reader: reader)
-    let drafts = GroupDraft.all(in: declarations, reader: reader)
-    let groups = drafts.compactMap { $0.build(from: directory, reader: reader) }
+    checkRecords(declarations.dnsBackends, reader: reader)
+    let (drafts, free) = GroupDraft.all(in: declarations, reader: reader)
+    let topology = Topology(
+      file: reader.file, frames: drafts.compactMap { $0.build(from: directory, reader: reader) },
+      entries: declarations.dnsBackends.map(\.value), free: Set(free.map(\.number)), directory: directory)
+    let groups = topology.groups
 
-    var listening = ListenerResolution(groups: groups, drafts: drafts, declarations: declarations, reader: reader)
+    var listening = ListenerResolution(groups: groups, drafts: drafts, free: free, declarations: declarations, reader: reader)
     if let listeners = declarations.listeners { listening.add(listeners) } else { listening.addDefaults() }
 
     guard !reader.hasErrors else { return nil }
     let backends = Dictionary(declarations.backends.compactMap(specification)) { first, _ in first }
     warnOfUnused(declarations.backends, groups: groups, reader: reader)
-    if drafts.isEmpty {
+    if drafts.isEmpty, free.isEmpty {
       reader.warning("there is no group, so nothing is forwarded", "declare one under failover_groups or dns_backends", at: .start)
     }
     return Configuration(
       zone: declarations.zone, engine: declarations.engine, workers: declarations.workers,
       stateDirectory: declarations.stateDirectory, listeners: listening.listeners, declaresListeners: declarations.listeners != nil,
-      resolver: declarations.resolver,
-      domains: domains(declarations.dnsBackends.map(\.value)), groups: groups, apiAddress: declarations.api.value,
-      backends: backends, warnings: reader.diagnostics, directory: directory)
+      resolver: declarations.resolver, topology: topology, apiAddress: declarations.api.value, backends: backends,
+      warnings: reader.diagnostics)
   }
 
   private static func specification(_ backend: Located<BackendDeclaration>) -> (BackendID, BackendSpecification)? {
@@ -32,28 +35,20 @@ extension Configuration {
     return (id, BackendSpecification(id: id, address: address, proto: value.proto, weight: value.weight, zone: value.zone))
   }
 
-  /// Entries that share a domain share its lookups, with the strictest bounds of all.
-  private static func domains(_ entries: [DNSBackendDeclaration]) -> [DomainSpecification] {
-    var domains: [DomainSpecification] = []
-    var indices: [DomainName: Int] = [:]
+  /// A name is asked for one kind of records, whatever the number of entries.
+  private static func checkRecords(_ entries: [Located<DNSBackendDeclaration>], reader: Reader) {
+    var first: [DomainName: Located<RecordKind>] = [:]
     for entry in entries {
-      guard case .domain(let domain, let port) = entry.host else { continue }
-      let index = indices[domain] ?? domains.count
-      if index == domains.count {
-        indices[domain] = index
-        domains.append(DomainSpecification(domain: domain, lookupTimeout: entry.lookupTimeout))
+      guard let domain = entry.value.domain else { continue }
+      guard let other = first[domain] else {
+        first[domain] = entry.map(\.record)
+        continue
       }
-      domains[index].ports.insert(port)
-      domains[index].lookupTimeout = min(domains[index].lookupTimeout, entry.lookupTimeout)
-      domains[index].maximumInterval = smaller(domains[index].maximumInterval, entry.maximumInterval)
-      domains[index].ttl = smaller(domains[index].ttl, entry.ttl)
+      guard other.value != entry.value.record else { continue }
+      reader.error(
+        "\(quoted(domain.rawValue)) has record: \(entry.value.record.rawValue) here and \(other.value.rawValue) at \(other.position)",
+        "use the same for all entries of a domain", at: entry.position)
     }
-    return domains
-  }
-
-  private static func smaller(_ a: Duration?, _ b: Duration?) -> Duration? {
-    guard let a, let b else { return a ?? b }
-    return min(a, b)
   }
 
   private static func warnOfUnused(_ backends: [Located<BackendDeclaration>], groups: [GroupSpecification], reader: Reader) {

@@ -1,13 +1,41 @@
 import Model
 
 /// One endpoint that can be a member of a group, whoever named it.
-struct Candidate {
+struct Candidate: Sendable {
   var origin: MemberSource.Origin
+  var record = RecordKind.address
   var proto: BackendProtocol
-  var weight: Int
+  var weight: Int?
   var zone: String?
   /// Where `dns_backends` says so.
   var isPrimary = false
+  /// The number of its entry, when a name stands for it.
+  var entry: Int?
+  /// Whether the group has somebody who leads without a word of the file: SRV has tiers, and TXT may mark.
+  var mayLeadUnmarked = false
+
+  init(fixed id: BackendID, at address: SocketAddress, proto: BackendProtocol, weight: Int, zone: String? = nil) {
+    origin = .fixed(id, address)
+    self.proto = proto
+    self.weight = weight
+    self.zone = zone
+  }
+
+  init(_ entry: DNSEntry, number: Int) {
+    origin = .domain(entry.domain, port: entry.port)
+    record = entry.record
+    proto = entry.proto
+    weight = entry.weight
+    zone = entry.zone
+    isPrimary = entry.isPrimary ?? false
+    self.entry = number
+    mayLeadUnmarked = entry.record == .srv || (entry.readsText && entry.isPrimary == nil)
+  }
+
+  /// What may be in a group once. The ports of SRV are those of the records, whatever the file says.
+  var endpoint: MemberSource.Origin {
+    if case .domain(let domain, _) = origin, record == .srv { .domain(domain, port: nil) } else { origin }
+  }
 
   var label: String {
     switch origin {
@@ -51,6 +79,21 @@ struct Directory: Sendable {
     }
   }
 
+  /// Whether an item of `backends` has this id.
+  func hasBackend(_ id: String) -> Bool { backends[id] != nil }
+
+  /// An entry made while we run.
+  mutating func add(_ entry: DNSBackendDeclaration) {
+    guard let domain = entry.domain else { return }
+    names.append(domain.rawValue)
+    domains[domain] = [Located(entry, at: .start)]
+  }
+
+  mutating func remove(_ domain: DomainName) {
+    domains[domain] = nil
+    names.removeAll { $0 == domain.rawValue }
+  }
+
   /// What `text` names. A domain of which entries for `group` and for other groups exist means the group's own.
   func entry(for text: Located<String>, in group: GroupName, reader: Reader) throws(Complaint) -> Entry {
     if let backend = backends[text.value] {
@@ -83,25 +126,17 @@ struct Directory: Sendable {
   /// An endpoint that is named by its address: the declared backend there, if one is.
   func candidate(at address: SocketAddress, proto: BackendProtocol) -> Candidate? {
     if let id = idsByAddress[address], let backend = backends[id.rawValue] { return candidate(of: backend, id: id) }
-    return Candidate(origin: .fixed(BackendID(address.description), address), proto: proto, weight: 1)
+    return Candidate(fixed: BackendID(address.description), at: address, proto: proto, weight: 1)
   }
 
   /// Nil when its declaration has errors of its own.
   func candidate(of entry: DNSBackendDeclaration) -> Candidate? {
-    let isPrimary = entry.isPrimary?.value ?? false
-    switch entry.host {
-    case .domain(let domain, let port):
-      return Candidate(
-        origin: .domain(domain, port: port), proto: entry.proto, weight: entry.weight, zone: entry.zone, isPrimary: isPrimary)
-    case .address(let address): return candidate(at: address, proto: entry.proto)
-    case .unreadable: return nil
-    }
+    if case .address(let address) = entry.host { return candidate(at: address, proto: entry.proto) }
+    return entry.entry.map { Candidate($0, number: entry.number) }
   }
 
   private func candidate(of backend: BackendDeclaration, id: BackendID) -> Candidate? {
-    backend.address.map {
-      Candidate(origin: .fixed(id, $0), proto: backend.proto, weight: backend.weight, zone: backend.zone)
-    }
+    backend.address.map { Candidate(fixed: id, at: $0, proto: backend.proto, weight: backend.weight, zone: backend.zone) }
   }
 
   /// Another group's `is_primary` says nothing about this one.

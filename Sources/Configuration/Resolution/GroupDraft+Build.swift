@@ -2,7 +2,7 @@ import Model
 
 extension GroupDraft {
   /// The group with its members, or nil when errors leave nothing of it.
-  func build(from directory: Directory, reader: Reader) -> GroupSpecification? {
+  func build(from directory: Directory, reader: Reader) -> GroupFrame? {
     var members = MemberList(group: name, reader: reader)
     for reference in declaration.backends {
       members.addListed(reference, from: directory)
@@ -11,29 +11,16 @@ extension GroupDraft {
       members.addDiscovered(entry, from: directory)
     }
     choosePrimary(of: &members, from: directory, reader: reader)
-    let mode = mode(hasPrimary: members.hasPrimary, reader: reader)
-    checkPresence(of: members, mode: mode, reader: reader)
-    guard let mode else { return nil }
-    return GroupSpecification(
-      name: name, mode: mode,
-      members: members.candidates.map { candidate in
-        MemberSource(
-          origin: candidate.origin, proto: candidate.proto, weight: candidate.weight, zone: candidate.zone,
-          isPrimary: candidate.isPrimary, check: declaration.check.check(for: candidate.proto))
-      },
-      balance: declaration.balance, failback: declaration.failback, minimumInterval: declaration.minimumInterval,
-      holdTimeout: declaration.holdTimeout, drainTimeout: declaration.drainTimeout)
-  }
-
-  private func mode(hasPrimary: Bool, reader: Reader) -> GroupMode? {
-    guard declaration.omitted.contains(.mode) else { return declaration.mode?.value }
-    guard !dns.isEmpty else {
+    let isModeOpen = declaration.omitted.contains(.mode)
+    if isModeOpen, dns.isEmpty, !isLeftToDNS {
       reader.error("'mode' is missing", "add mode: active-passive or mode: normal", at: position)
-      return nil
     }
-    // Without a group_name an entry is a group of equals.
-    let named = dns.contains { $0.value.group != nil } || !declaration.omitted.contains(.backends)
-    return named && hasPrimary ? .activePassive : .normal
+    checkPresence(of: members, reader: reader)
+    guard isModeOpen || declaration.mode != nil else { return nil }
+    return GroupFrame(
+      name: name, declaration: declaration, members: members.candidates,
+      // Without a group_name an entry is a group of equals.
+      isNamed: dns.contains { $0.value.group != nil } || !declaration.omitted.contains(.backends))
   }
 
   /// `primary` and `is_primary` may both name it, but not two different ones.
@@ -49,7 +36,7 @@ extension GroupDraft {
       return
     }
     guard case .found(let candidate) = entry else { return }
-    guard let index = members.candidates.firstIndex(where: { $0.origin == candidate.origin }) else {
+    guard let index = members.candidates.firstIndex(where: { $0.endpoint == candidate.endpoint }) else {
       if members.isComplete { reader.error(members.refusal(of: primary), at: primary.position) }
       return
     }
@@ -64,7 +51,8 @@ extension GroupDraft {
     members.candidates[index].isPrimary = true
   }
 
-  private func checkPresence(of members: MemberList, mode: GroupMode?, reader: Reader) {
+  private func checkPresence(of members: MemberList, reader: Reader) {
+    if isLeftToDNS { return }
     if members.candidates.isEmpty, dns.isEmpty {
       if declaration.omitted.contains(.backends) {
         reader.error("'backends' is missing", "add it, for example backends: [backend1, backend2]", at: position)
@@ -75,7 +63,9 @@ extension GroupDraft {
     }
     // An entry that is marked and could not be read is no member yet.
     let isMarked = members.hasPrimary || dns.contains { $0.value.isPrimary?.value == true }
-    guard mode == .activePassive, !isMarked, declaration.omitted.contains(.primary) else { return }
+    let hasLeader = isMarked || members.candidates.contains(where: \.mayLeadUnmarked)
+    // Without a mode it is the primary that makes a group active-passive.
+    guard declaration.mode?.value == .activePassive, !hasLeader, declaration.omitted.contains(.primary) else { return }
     let example = members.candidates.first.map { "primary: \($0.label)" } ?? "primary: NAME"
     reader.error(
       "the active-passive group \(quoted(name.rawValue)) has no primary", "add for example \(example)", at: position)

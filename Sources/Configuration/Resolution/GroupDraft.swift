@@ -7,10 +7,15 @@ struct GroupDraft {
   let position: Position
   var declaration: GroupDeclaration
   var dns: [Located<DNSBackendDeclaration>] = []
+  /// The file gives it no member, and has entries that DNS may move here.
+  var isLeftToDNS = false
 
   /// All groups of a file: those of `failover_groups`, then those that only `dns_backends` name, each in the order of the file.
-  static func all(in declarations: Declarations, reader: Reader) -> [GroupDraft] {
+  /// `free` are the entries that DNS puts into a group, by `group_name` in their TXT strings.
+  static func all(in declarations: Declarations, reader: Reader) -> (drafts: [GroupDraft], free: [DNSBackendDeclaration]) {
     var drafts: [GroupDraft] = []
+    var free: [DNSBackendDeclaration] = []
+    var freeEndpoints: [MemberSource.Origin: Position] = [:]
     var indices: [GroupName: Int] = [:]
     var listed: Set<DomainName> = []
     for group in declarations.groups.map(\.value) {
@@ -26,6 +31,18 @@ struct GroupDraft {
       drafts.append(GroupDraft(name: name.value, position: name.position, declaration: group))
     }
     for entry in declarations.dnsBackends {
+      if entry.value.readsText, entry.value.group == nil, let domain = entry.value.domain, !listed.contains(domain) {
+        free.append(entry.value)
+        guard let dnsEntry = entry.value.entry else { continue }
+        let endpoint = Candidate(dnsEntry, number: entry.value.number).endpoint
+        if let first = freeEndpoints[endpoint] {
+          reader.error(
+            "\(quoted(domain.rawValue)) is already declared\(dnsEntry.record == .srv ? "" : " with this port") (\(first))",
+            "remove one of the entries", at: entry.position)
+        }
+        freeEndpoints[endpoint] = freeEndpoints[endpoint] ?? entry.position
+        continue
+      }
       let name = entry.value.group?.value ?? entry.value.ownGroup
       if let index = indices[name] {
         drafts[index].dns.append(entry)
@@ -40,7 +57,10 @@ struct GroupDraft {
       let place = entry.value.group?.position ?? entry.position
       drafts.append(GroupDraft(name: name, position: place, declaration: .defaults, dns: [entry]))
     }
-    return drafts
+    for index in drafts.indices where !free.isEmpty && drafts[index].dns.isEmpty {
+      drafts[index].isLeftToDNS = drafts[index].declaration.omitted.contains(.backends)
+    }
+    return (drafts, free)
   }
 
   /// The domain in `name` and in `name:port`; anything else gives a name that nobody declares.

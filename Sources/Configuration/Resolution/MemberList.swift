@@ -26,7 +26,7 @@ struct MemberList {
         isComplete = false
         return
       }
-      if indices[candidate.origin] != nil {
+      if indices[candidate.endpoint] != nil {
         reader.error("\(quoted(reference.value)) is listed twice", "remove one of them", at: reference.position)
         return
       }
@@ -43,14 +43,14 @@ struct MemberList {
       isComplete = false
       return
     }
-    if let known = indices[candidate.origin] {
+    if let known = indices[candidate.endpoint] {
       if known.isListed {
         // The group may list it as well, to give it a place in the order.
-        indices[candidate.origin]?.isListed = false
+        indices[candidate.endpoint]?.isListed = false
         if let mark = entry.value.isPrimary, mark.value { self.mark(known.index, at: mark.position) }
       } else {
         reader.error(
-          "\(quoted(candidate.label)) is already in the group \(quoted(group.rawValue)) with this port",
+          "\(quoted(candidate.label)) is already in the group \(quoted(group.rawValue))\(candidate.record == .srv ? "" : " with this port")",
           "remove one of the entries",
           at: entry.position)
       }
@@ -67,7 +67,7 @@ struct MemberList {
       }
       labelsByAddress[address] = id.rawValue
     }
-    indices[candidate.origin] = (candidates.count, isListed)
+    indices[candidate.endpoint] = (candidates.count, isListed)
     candidates.append(candidate)
     if candidate.isPrimary { mark(candidates.count - 1, at: position) }
   }

@@ -22,7 +22,7 @@ extension NIOCore.SocketAddress {
   fileprivate init(_ address: Model.SocketAddress) throws {
     switch address {
     case .ip(.v4(let value), let port): try self.init(packedIPAddress: ByteBuffer(integer: value), port: Int(port))
-    case .ip(.v6(let value), let port): try self.init(packedIPAddress: ByteBuffer(integer: value), port: Int(port))
+    case .ip(.v6(let value), let port): try self.init(packedIPAddress: ByteBuffer(integer: value.number), port: Int(port))
     case .unix(let path): try self.init(unixDomainSocketPath: path)
     }
   }

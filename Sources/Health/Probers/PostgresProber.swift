@@ -23,6 +23,8 @@ final class PostgresProber: Prober {
   private var session: Session?
   private var isProbing = false
 
+  var keepsSession: Bool { session != nil }
+
   init(
     check: PostgresCheck, address: Model.SocketAddress, loop: any EventLoop, hashing: NIOThreadPool,
     onEvent: @escaping (ProberEvent) -> Void

@@ -14,6 +14,12 @@ protocol Prober: AnyObject {
   func timeOut(after timeout: Duration) -> ProbeFailure
   /// Closes everything; no events from now on.
   func stop()
+  /// Between probes: whether there is anything that the next one needs. If not, the next one gets a new prober.
+  var keepsSession: Bool { get }
+}
+
+extension Prober {
+  var keepsSession: Bool { false }
 }
 
 enum ProberEvent: Hashable, Sendable {

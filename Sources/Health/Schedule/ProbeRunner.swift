@@ -5,11 +5,18 @@ import NIOPosix
 
 /// Runs probes when the schedule says so, holds each to its timeout, and reports what they find. Lives on one event loop.
 final class ProbeRunner {
-  private struct Member {
+  private final class Member {
     let target: ProbeTarget
-    let prober: any Prober
+    let number: ProbeSchedule.Number
+    /// Made for a probe, and kept after it only where it keeps a session.
+    var prober: (any Prober)?
     var probe: Probe?
     var lastVerdict: Verdict?
+
+    init(_ target: ProbeTarget, number: ProbeSchedule.Number) {
+      self.target = target
+      self.number = number
+    }
   }
 
   private struct Probe {
@@ -33,7 +40,9 @@ final class ProbeRunner {
   private let onReport: (ProbeReport) -> Void
   private var random: SeededGenerator
   private var schedule = ProbeSchedule(maximumInFlight: ProbeRunner.maximumInFlight)
-  private var members: [MemberKey: Member] = [:]
+  private var groups: [GroupName: [BackendID: Member]] = [:]
+  /// The same members by their number in the schedule.
+  private var members: [Member?] = []
   private var alarm: (at: Instant, task: Scheduled<Void>)?
 
   init(
@@ -48,38 +57,48 @@ final class ProbeRunner {
     self.onReport = onReport
   }
 
-  func apply(_ plan: [ProbeTarget]) {
-    let wanted = Dictionary(plan.map { ($0.member, $0) }, uniquingKeysWith: { _, last in last })
-    for (key, member) in members where wanted[key] != member.target {
-      remove(key)
-      if wanted[key] == nil { statistics.remove(key) }
+  func replace(_ targets: [ProbeTarget], of group: GroupName) {
+    let targets = targets.filter { $0.member.group == group }
+    let wanted = Dictionary(targets.map { ($0.member.backend, $0) }, uniquingKeysWith: { _, last in last })
+    for (backend, member) in groups[group] ?? [:] where wanted[backend] != member.target {
+      remove(member)
+      if wanted[backend] == nil { statistics.remove(member.target.member) }
     }
-    let new = wanted.values.filter { members[$0.member] == nil }.sorted { $0.member < $1.member }
-    for target in new {
-      let key = target.member
-      let prober = makeProber(for: target, on: loop, hashing: hashing) { [weak self] event in self?.received(event, of: key) }
-      members[key] = Member(target: target, prober: prober)
-    }
-    schedule.add(new.map { ($0.member, $0.check.interval) }, now: .now)
+    for target in targets where wanted[target.member.backend] == target && self.member(target.member) == nil { add(target) }
     look()
   }
 
-  func probeNow(_ member: MemberKey) {
-    schedule.probeSoon(member, now: .now)
+  func probeNow(_ key: MemberKey) {
+    guard let member = member(key) else { return }
+    schedule.probeSoon(member.number, now: .now)
     look()
   }
 
   func stop() {
-    for key in members.keys { remove(key) }
+    for case let member? in members { remove(member) }
     alarm?.task.cancel()
     alarm = nil
   }
 
-  private func remove(_ key: MemberKey) {
-    guard let member = members.removeValue(forKey: key) else { return }
+  private func member(_ key: MemberKey) -> Member? { groups[key.group]?[key.backend] }
+
+  private func add(_ target: ProbeTarget) {
+    let number = schedule.add(interval: target.check.interval, now: .now)
+    let member = Member(target, number: number)
+    groups[target.member.group, default: [:]][target.member.backend] = member
+    if Int(number) < members.count { members[Int(number)] = member } else { members.append(member) }
+  }
+
+  private func remove(_ member: Member) {
+    let key = member.target.member
+    groups[key.group]?[key.backend] = nil
+    if groups[key.group]?.isEmpty == true { groups[key.group] = nil }
+    members[Int(member.number)] = nil
+    schedule.remove(member.number)
     member.probe?.timeout.cancel()
-    member.prober.stop()
-    schedule.remove(key)
+    member.probe = nil
+    member.prober?.stop()
+    member.prober = nil
   }
 
   /// Starts what is due, and sets the alarm for what is next.
@@ -90,7 +109,9 @@ final class ProbeRunner {
         setAlarm(next)
         return
       }
-      for key in schedule.start(now: now) { begin(key, now: now) }
+      for number in schedule.start(now: now) {
+        if let member = members[Int(number)] { begin(member, now: now) }
+      }
     }
   }
 
@@ -107,51 +128,68 @@ final class ProbeRunner {
     alarm = (instant, task)
   }
 
-  private func begin(_ key: MemberKey, now: Instant) {
-    guard let member = members[key] else { return }
-    let deadline = now + member.target.check.timeout
-    let timeout = loop.assumeIsolated().scheduleTask(deadline: deadline.deadline) { [weak self] in
-      guard let self, let member = self.members[key], member.probe != nil else { return }
-      self.finish(key, .failed(member.prober.timeOut(after: member.target.check.timeout)))
+  private func begin(_ member: Member, now: Instant) {
+    let prober = member.prober ?? makeProber(for: member)
+    let limit = member.target.check.timeout
+    let timeout = loop.assumeIsolated().scheduleTask(deadline: (now + limit).deadline) { [weak self] in
+      guard let self, member.probe?.start == now else { return }
+      self.finish(member, .failed(prober.timeOut(after: limit)))
     }
-    members[key]?.probe = Probe(start: now, timeout: timeout)
-    member.prober.begin()
+    member.prober = prober
+    member.probe = Probe(start: now, timeout: timeout)
+    prober.begin()
   }
 
-  private func received(_ event: ProberEvent, of key: MemberKey) {
+  private func makeProber(for member: Member) -> any Prober {
+    let key = member.target.member
+    return Health.makeProber(for: member.target, on: loop, hashing: hashing) { [weak self] event in
+      guard let self, let member = self.member(key) else { return }
+      self.received(event, of: member)
+    }
+  }
+
+  private func received(_ event: ProberEvent, of member: Member) {
     switch event {
     case .passed(let role):
-      guard let start = members[key]?.probe?.start else { return }
-      finish(key, .passed(latency: .now - start, role: role))
+      guard let start = member.probe?.start else { return }
+      finish(member, .passed(latency: .now - start, role: role))
     case .failed(let failure, let sessionEnded):
-      finish(key, .failed(failure))
-      if sessionEnded { schedule.sessionEnded(key, now: .now) }
+      finish(member, .failed(failure))
+      if sessionEnded { schedule.sessionEnded(member.number, now: .now) }
       look()
     case .sessionEnded(let failure):
-      report(key, .failed(failure))
-      schedule.sessionEnded(key, now: .now)
+      forgetIdleProber(of: member)
+      report(member, .failed(failure))
+      schedule.sessionEnded(member.number, now: .now)
       look()
     }
   }
 
-  private func finish(_ key: MemberKey, _ outcome: ProbeOutcome) {
-    guard let probe = members[key]?.probe else { return }
+  private func finish(_ member: Member, _ outcome: ProbeOutcome) {
+    guard let probe = member.probe else { return }
     probe.timeout.cancel()
-    members[key]?.probe = nil
-    schedule.finished(key, using: &random)
-    report(key, outcome)
+    member.probe = nil
+    forgetIdleProber(of: member)
+    schedule.finished(member.number, using: &random)
+    report(member, outcome)
     look()
   }
 
-  private func report(_ key: MemberKey, _ outcome: ProbeOutcome) {
+  private func forgetIdleProber(of member: Member) {
+    if member.prober?.keepsSession != true { member.prober = nil }
+  }
+
+  private func report(_ member: Member, _ outcome: ProbeOutcome) {
+    let key = member.target.member
     statistics.record(outcome, of: key)
-    log(key, outcome)
+    log(member, outcome)
     onReport(ProbeReport(member: key, outcome: outcome))
   }
 
   /// One line a change, not one a probe.
-  private func log(_ key: MemberKey, _ outcome: ProbeOutcome) {
+  private func log(_ member: Member, _ outcome: ProbeOutcome) {
     let verdict: Verdict
+    let key = member.target.member
     var metadata: Logger.Metadata = ["group": "\(key.group)", "backend": "\(key.backend)"]
     switch outcome {
     case .passed(let latency, let role):
@@ -162,8 +200,8 @@ final class ProbeRunner {
       verdict = .failed(failure.kind)
       metadata["failure"] = "\(failure)"
     }
-    guard members[key]?.lastVerdict != verdict else { return }
-    members[key]?.lastVerdict = verdict
+    guard member.lastVerdict != verdict else { return }
+    member.lastVerdict = verdict
     switch verdict {
     case .passed: logger.debug("probe passes", metadata: metadata)
     case .failed: logger.info("probe fails", metadata: metadata)

@@ -1,24 +1,19 @@
 package import Model
 import Synchronization
 
-/// What became of the probes of one member since it joined the plan.
+/// What became of the probes of one member since its group first named it.
 package struct ProbeStatistics: Hashable, Sendable {
   package private(set) var passed = 0
   package private(set) var failed = 0
-  package private(set) var lastOutcome: ProbeOutcome?
-  /// Of the last probe that passed.
-  package private(set) var lastLatency: Duration?
   /// Of the probes that passed: one that failed took as long as its timeout, or no time at all.
   package private(set) var latencies = LatencyHistogram()
 
   package init() {}
 
   package mutating func record(_ outcome: ProbeOutcome) {
-    lastOutcome = outcome
     switch outcome {
     case .passed(let latency, _):
       passed += 1
-      lastLatency = latency
       latencies.record(latency)
     case .failed:
       failed += 1
@@ -34,29 +29,44 @@ package struct LatencyHistogram: Hashable, Sendable {
     .milliseconds(50), .milliseconds(100), .milliseconds(250), .milliseconds(500), .seconds(1), .milliseconds(2500), .seconds(5),
   ]
 
-  package private(set) var counts = [Int](repeating: 0, count: LatencyHistogram.bounds.count + 1)
+  /// Empty until there is an observation: members that never pass are many where there are many.
+  private var observed: [Int] = []
+  package var counts: [Int] { observed.isEmpty ? Self.none : observed }
   package private(set) var sum = Duration.zero
-  package var count: Int { counts.reduce(0, +) }
+  package var count: Int { observed.reduce(0, +) }
+
+  private static let none = [Int](repeating: 0, count: bounds.count + 1)
 
   package init() {}
 
   package mutating func record(_ latency: Duration) {
-    counts[Self.bounds.firstIndex { latency <= $0 } ?? Self.bounds.count] += 1
+    if observed.isEmpty { observed = Self.none }
+    observed[Self.bounds.firstIndex { latency <= $0 } ?? Self.bounds.count] += 1
     sum += latency
   }
 }
 
 /// The statistics of all members: written on the probes' event loop, read from anywhere.
 final class ProbeLedger: Sendable {
-  private let members = Mutex<[MemberKey: ProbeStatistics]>([:])
+  /// By group, so that a snapshot costs the event loop a copy of the groups it writes to while somebody reads it, and not of all.
+  private let groups = Mutex<[GroupName: [BackendID: ProbeStatistics]]>([:])
 
   func record(_ outcome: ProbeOutcome, of member: MemberKey) {
-    members.withLock { $0[member, default: ProbeStatistics()].record(outcome) }
+    groups.withLock { $0[member.group, default: [:]][member.backend, default: ProbeStatistics()].record(outcome) }
   }
 
   func remove(_ member: MemberKey) {
-    members.withLock { _ = $0.removeValue(forKey: member) }
+    groups.withLock { groups in
+      groups[member.group]?[member.backend] = nil
+      if groups[member.group]?.isEmpty == true { groups[member.group] = nil }
+    }
   }
 
-  var snapshot: [MemberKey: ProbeStatistics] { members.withLock { $0 } }
+  var snapshot: [MemberKey: ProbeStatistics] {
+    var snapshot: [MemberKey: ProbeStatistics] = [:]
+    for (group, members) in groups.withLock({ $0 }) {
+      for (backend, statistics) in members { snapshot[MemberKey(group: group, backend: backend)] = statistics }
+    }
+    return snapshot
+  }
 }

@@ -3,12 +3,12 @@ import Model
 /// Chooses among the members that serve a route. Pure: the caller says how many sessions each has.
 ///
 /// Both ways scan all candidates. Up to hundreds that is nothing beside the system calls of a connection; at ten thousand it is some
-/// ten microseconds, and worth it for not keeping an ordered structure true across table swaps.
+/// ten microseconds, and worth it for not keeping an ordered structure true across changes of the table.
 struct Balancer {
   struct Candidate: Equatable {
     let backend: Int32
     /// At least 1.
-    let weight: Int64
+    let weight: Int32
     /// Smooth weighted round robin: what it has coming.
     fileprivate(set) var credit: Int64 = 0
   }
@@ -28,7 +28,7 @@ struct Balancer {
     self.balance = balance
     let allZero = members.allSatisfy { $0.weight <= 0 }
     let weighted = members.lazy.filter { allZero || $0.weight > 0 }.map {
-      ($0.backend, weight: Int64(min(max(1, $0.weight), Self.heaviest)))
+      ($0.backend, weight: Int32(min(max(1, $0.weight), Self.heaviest)))
     }
     if weighted.elementsEqual(candidates, by: { $0.0 == $1.backend && $0.weight == $1.weight }) { return false }
     let credits = Dictionary(candidates.map { ($0.backend, $0.credit) }, uniquingKeysWith: { first, _ in first })
@@ -49,8 +49,9 @@ struct Balancer {
     var best: Int?
     var total: Int64 = 0
     for i in candidates.indices where !tried.contains(candidates[i].backend) {
-      candidates[i].credit += candidates[i].weight
-      total += candidates[i].weight
+      let weight = Int64(candidates[i].weight)
+      candidates[i].credit += weight
+      total += weight
       if best.map({ candidates[i].credit > candidates[$0].credit }) ?? true { best = i }
     }
     guard let best else { return nil }
@@ -60,13 +61,14 @@ struct Balancer {
 
   /// The fewest sessions per weight, counting the one to come; ties go round.
   private mutating func pickLeastLoaded(excluding tried: TriedBackends, sessions: (Int32) -> Int) -> Int32? {
-    var best: (index: Int, load: Int64)?
+    var best: (index: Int, load: Int64, weight: Int64)?
     for step in candidates.indices {
       let i = (rotation + step) % candidates.count
       guard !tried.contains(candidates[i].backend) else { continue }
       let load = Int64(sessions(candidates[i].backend)) + 1
-      if let current = best, load * candidates[current.index].weight >= current.load * candidates[i].weight { continue }
-      best = (i, load)
+      let weight = Int64(candidates[i].weight)
+      if let current = best, load * current.weight >= current.load * weight { continue }
+      best = (i, load, weight)
     }
     guard let best else { return nil }
     rotation = (best.index + 1) % candidates.count

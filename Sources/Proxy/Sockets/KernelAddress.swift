@@ -1,7 +1,7 @@
 import Glibc
 import Model
 
-/// A socket address as system calls want it, made once per backend and not once per connection.
+/// A socket address as system calls want it. Made for each call: it is larger than all else a worker knows of a backend.
 struct KernelAddress: BitwiseCopyable {
   private(set) var storage = sockaddr_storage()
   private(set) var length: UInt32 = 0
@@ -22,7 +22,7 @@ struct KernelAddress: BitwiseCopyable {
       fill(sockaddr_in6.self) { v6 in
         v6.sin6_family = sa_family_t(AF_INET6)
         v6.sin6_port = port.bigEndian
-        withUnsafeMutableBytes(of: &v6.sin6_addr) { $0.storeBytes(of: value.bigEndian, as: UInt128.self) }
+        withUnsafeMutableBytes(of: &v6.sin6_addr) { $0.storeBytes(of: value.number.bigEndian, as: UInt128.self) }
       }
     case .unix(let path):
       let bytes = Array(path.utf8)
@@ -50,7 +50,7 @@ struct KernelAddress: BitwiseCopyable {
     case AF_INET6:
       read(sockaddr_in6.self) { v6 in
         withUnsafeBytes(of: v6.sin6_addr) {
-          .ip(.v6(UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self))), port: UInt16(bigEndian: v6.sin6_port))
+          .ip(.v6(IPv6Number(UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)))), port: UInt16(bigEndian: v6.sin6_port))
         }
       }
     default: nil

@@ -5,7 +5,7 @@ import Synchronization
 
 /// What the control path asks of a worker. Executed in order, between two passes over the sockets.
 enum Command: Sendable {
-  case swap(RoutingTable)
+  case apply(RoutingChange)
   case addListener(ListenerSpecification, descriptor: Int32, Reply<EngineError?>)
   /// Answered once the listening socket is closed, so that its port can be bound again.
   case removeListener(ListenerName, Reply<Void>)
@@ -37,8 +37,6 @@ final class Mailbox: Sendable {
     let (accepted, wasEmpty) = state.withLock { state in
       guard !state.isClosed else { return (false, false) }
       let wasEmpty = state.commands.isEmpty
-      // A table replaces one that was not looked at yet: a burst of decisions costs the worker one swap, and the mailbox stays short.
-      if case .swap = command, case .swap? = state.commands.last { state.commands.removeLast() }
       state.commands.append(command)
       return (true, wasEmpty)
     }

@@ -24,6 +24,8 @@ struct Route {
 struct GroupSlot {
   let name: GroupName
   var isInTable = false
+  /// Open ones, and closed ones that are not forgotten yet.
+  var listeners = 0
   var holdTimeout = Duration.seconds(10)
   /// In the table's order.
   var members: [Int32] = []
@@ -42,8 +44,6 @@ struct GroupSlot {
 struct BackendSlot {
   let member: MemberKey
   let address: SocketAddress
-  /// Nil when the address is none (a unix path that is too long): every connect fails as unreachable.
-  let kernelAddress: KernelAddress?
   var isInTable = true
   var standing: Standings
   /// By role ordinal: since when this worker has known the standing.
@@ -59,7 +59,6 @@ struct BackendSlot {
   init(member: MemberKey, route: MemberRoute, drainTimeout: Duration, now: Instant) {
     self.member = member
     address = route.address
-    kernelAddress = KernelAddress(route.address)
     standing = route.standing
     standingSince = InlineArray(repeating: now)
     self.drainTimeout = drainTimeout

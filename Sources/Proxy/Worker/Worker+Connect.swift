@@ -40,7 +40,7 @@ extension Worker where E: ~Copyable {
     slot.pointee.sessions.append(index, in: sessions)
     slot.pointee.count(1, for: session.pointee.listener)
     session.pointee.upstreamGeneration &+= 1
-    guard let address = slot.pointee.kernelAddress else { return attemptFailed(index, .connectUnreachable) }
+    guard let address = KernelAddress(slot.pointee.address) else { return attemptFailed(index, .connectUnreachable) }
     let descriptor = leba_stream_socket(address.family)
     guard descriptor >= 0 else { return attemptFailed(index, .local) }
     if !address.isUnix {
@@ -55,7 +55,7 @@ extension Worker where E: ~Copyable {
   mutating func connected(_ token: Token) {
     guard let (index, _) = owner(of: token) else { return }
     let session = sessions[index]
-    // No check of the routing table here: a swap fences the connects in flight itself, so whoever is still connecting may connect.
+    // No check of the routing table here: a change fences the connects in flight itself, so whoever is still connecting may connect.
     session.pointee.phase = .relaying
     session.pointee.lastActivity = now
     deadlines.remove(index)

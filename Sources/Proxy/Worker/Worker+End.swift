@@ -108,7 +108,7 @@ extension Worker where E: ~Copyable {
       case .removeListener(_, let reply): reply.fulfil(())
       case .reportStatistics(let reply): reply.fulfil(last)
       case .drain(_, let whenDrained): whenDrained()
-      case .swap, .stop: break
+      case .apply, .stop: break
       }
     }
     return last

@@ -10,11 +10,13 @@ extension Worker where E: ~Copyable {
     slot.pointee.clientSpeaksFirst = specification.clientSpeaksFirst
     slot.pointee.generation &+= 1
     slot.pointee.isOpen = true
+    closedListeners.remove(number)
     do {
       try engine.listen(descriptor, as: listenerToken(number))
     } catch {
       engine.closeListener(listenerToken(number))
       slot.pointee.isOpen = false
+      closedListeners.insert(number)
       return error
     }
     if sessions.isFull { engine.pauseAccepting(listenerToken(number)) }
@@ -30,11 +32,9 @@ extension Worker where E: ~Copyable {
 
   /// Closed listeners without sessions are forgotten here, so that names which come and go do not add up.
   private mutating func newListener(_ specification: ListenerSpecification, group: Int32) -> Int32 {
-    for number in listeners.numbers where !listeners[number].pointee.isOpen && listeners[number].pointee.active == 0 {
-      let name = listeners[number].pointee.name
-      if listenerNumbers[name] == number { listenerNumbers[name] = nil }
-      listeners.remove(number)
-    }
+    // Counted before, or the group could go with the last of its closed ones.
+    groups[group].pointee.listeners += 1
+    for number in closedListeners where listeners[number].pointee.active == 0 { forgetListener(number) }
     let route = groups[group].pointee.routes[specification.role.ordinal]
     let slot = ListenerSlot(
       name: specification.name, group: group, role: specification.role, route: route,
@@ -42,6 +42,15 @@ extension Worker where E: ~Copyable {
     let number = listeners.insert(slot)
     listenerNumbers[specification.name] = number
     return number
+  }
+
+  private mutating func forgetListener(_ number: Int32) {
+    let (name, group) = (listeners[number].pointee.name, listeners[number].pointee.group)
+    if listenerNumbers[name] == number { listenerNumbers[name] = nil }
+    closedListeners.remove(number)
+    listeners.remove(number)
+    groups[group].pointee.listeners -= 1
+    reclaimIfUnused(group)
   }
 
   mutating func removeListener(_ name: ListenerName, _ reply: Reply<Void>) {
@@ -64,6 +73,7 @@ extension Worker where E: ~Copyable {
   mutating func listenerClosed(_ number: Int32) {
     let slot = listeners[number]
     slot.pointee.isOpen = false
+    closedListeners.insert(number)
     for reply in slot.pointee.closing { reply.fulfil(()) }
     slot.pointee.closing = []
   }

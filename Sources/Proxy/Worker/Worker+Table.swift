@@ -1,21 +1,16 @@
 import Model
 
-/// Taking over a new routing table: linear in its size, and only what changed touches sessions.
+/// Taking over a change of the routing table: linear in the groups it names, however many there are, and only what differs touches
+/// sessions.
 extension Worker where E: ~Copyable {
-  mutating func swap(to table: RoutingTable) {
+  mutating func apply(_ change: RoutingChange) {
     var changed: Set<Int32> = []
-    var named: Set<Int32> = []
-    for route in table.groups {
-      let number = groupNumber(for: route.name)
-      named.insert(number)
-      update(number, to: route, &changed)
-    }
-    for number in groups.numbers where !named.contains(number) && groups[number].pointee.isInTable {
-      remove(number, &changed)
-    }
+    let removed = change.removed.compactMap { groupNumbers[$0] }
+    for number in removed { remove(number, &changed) }
+    for route in change.changed { update(groupNumber(for: route.name), to: route, &changed) }
     // After everybody knows the new table: a session that leaves one backend is given another by it.
     for backend in changed { applyStandings(backend) }
-    reclaimGroups()
+    for number in Set(removed) { reclaimIfUnused(number) }
   }
 
   /// The number of a group, known before or not.
@@ -30,6 +25,7 @@ extension Worker where E: ~Copyable {
   // MARK: Groups
 
   private mutating func update(_ number: Int32, to route: GroupRoute, _ changed: inout Set<Int32>) {
+    groupsVisited += 1
     let group = groups[number]
     group.pointee.isInTable = true
     group.pointee.holdTimeout = route.holdTimeout
@@ -58,6 +54,7 @@ extension Worker where E: ~Copyable {
   }
 
   private mutating func remove(_ number: Int32, _ changed: inout Set<Int32>) {
+    groupsVisited += 1
     let group = groups[number]
     let members = group.pointee.members
     group.pointee.isInTable = false
@@ -109,21 +106,19 @@ extension Worker where E: ~Copyable {
     }
   }
 
-  /// Groups that neither a table nor a listener names go, so that groups made and deleted through the API leave nothing behind.
-  private mutating func reclaimGroups() {
-    var wanted: Set<Int32> = []
-    for number in listeners.numbers { wanted.insert(listeners[number].pointee.group) }
-    for number in groups.numbers where !wanted.contains(number) {
-      let group = groups[number]
-      guard !group.pointee.isInTable, group.pointee.departed.isEmpty else { continue }
-      for role in ListenerRole.allCases {
-        let route = group.pointee.routes[role.ordinal]
-        paceDeadlines.remove(UInt32(bitPattern: route))
-        routes.remove(route)
-      }
-      groupNumbers[group.pointee.name] = nil
-      groups.remove(number)
+  /// A group that neither the table nor a listener names goes, so that groups made and deleted through the API leave nothing behind.
+  /// Nobody uses it then: a session keeps the listener it came through.
+  mutating func reclaimIfUnused(_ number: Int32) {
+    groupsVisited += 1
+    let group = groups[number]
+    guard !group.pointee.isInTable, group.pointee.listeners == 0 else { return }
+    for role in ListenerRole.allCases {
+      let route = group.pointee.routes[role.ordinal]
+      paceDeadlines.remove(UInt32(bitPattern: route))
+      routes.remove(route)
     }
+    groupNumbers[group.pointee.name] = nil
+    groups.remove(number)
   }
 
   // MARK: Standings

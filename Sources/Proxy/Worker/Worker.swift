@@ -36,6 +36,10 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   var routes = SlotTable<Route>()
   var listenerNumbers: [ListenerName: Int32] = [:]
   var groupNumbers: [GroupName: Int32] = [:]
+  /// Closed, and not forgotten yet.
+  var closedListeners: Set<Int32> = []
+  /// What changes of the routing table cost so far: how often one made this worker look at a group.
+  var groupsVisited = 0
   var heldCount = 0
   var acceptPauses: UInt64 = 0
   var drain: ProcessDrain?
@@ -128,7 +132,7 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   private mutating func executeCommands() {
     for command in mailbox.takeAll() {
       switch command {
-      case .swap(let table): swap(to: table)
+      case .apply(let change): apply(change)
       case .addListener(let specification, let descriptor, let reply): reply.fulfil(addListener(specification, descriptor))
       case .removeListener(let name, let reply): removeListener(name, reply)
       case .reportStatistics(let reply): reply.fulfil(statistics())

@@ -8,7 +8,11 @@ struct APIOption: ParsableArguments {
   @Option(name: .customLong("api"), help: "The API of the sidecar: http://HOST:PORT or unix:PATH.")
   var url = "http://127.0.0.1:8080"
 
-  func client() throws -> APIClient {
+  func client() throws -> APIClient { try APIClient(url: url) }
+}
+
+extension APIClient {
+  init(url: String) throws(CommandFailure) {
     var text = url
     if text.hasPrefix("http://") { text.removeFirst("http://".count) }
     while text.hasSuffix("/") { text.removeLast() }
@@ -17,6 +21,6 @@ struct APIOption: ParsableArguments {
     guard let address = SocketAddress(text) else {
       throw CommandFailure(.usage, "--api '\(url)' is not an address; write http://127.0.0.1:8080 or unix:/run/leba/api.sock")
     }
-    return APIClient(address: address, url: url)
+    self.init(address: address, url: url)
   }
 }

@@ -22,9 +22,15 @@ struct ConfigurationOption: ParsableArguments {
   var path = "config.yaml"
 
   /// Loads the file, printing warnings, or all of its errors before it throws.
-  func load(onError code: CommandFailure.Code) throws -> Configuration {
-    do {
-      let configuration = try Configuration.load(file: path, environment: ProcessInfo.processInfo.environment)
+  func load(onError code: CommandFailure.Code) throws(CommandFailure) -> Configuration {
+    try Configuration.load(printing: path, onError: code)
+  }
+}
+
+extension Configuration {
+  static func load(printing path: String, onError code: CommandFailure.Code) throws(CommandFailure) -> Configuration {
+    do throws(ConfigurationError) {
+      let configuration = try load(file: path, environment: ProcessInfo.processInfo.environment)
       for warning in configuration.warnings { printError("\(warning)") }
       return configuration
     } catch {

@@ -1,29 +1,38 @@
 import Failover
 import Foundation
+import LebaConfiguration
 import Model
 
-/// The control path: one mailbox, one thread, one order of everything that happens. It feeds the engine and carries out its effects;
-/// it decides nothing itself.
+/// The control path: one mailbox, one thread, one order of everything that happens. It feeds the topology and the engine and carries
+/// out their effects; it decides nothing itself.
 final class ControlLoop: Sendable {
-  /// What the effects of the engine are carried out with. Each returns at once.
+  /// What the effects of the engine are carried out with. Each returns at once, `follow` but for opening and closing sockets.
   struct Actuators: Sendable {
-    let publish: @Sendable (RoutingTable) -> Void
-    let replaceProbePlan: @Sendable ([ProbeTarget]) -> Void
+    let publish: @Sendable (RoutingChange) -> Void
+    let replaceProbes: @Sendable (GroupName, [ProbeTarget]) -> Void
     let probeNow: @Sendable (MemberKey) -> Void
     let lookUpNow: @Sendable (DomainName) -> Void
     let record: @Sendable (Decision) -> Void
+    /// The groups are others than before, or a service showed its port for the first time.
+    let follow: @Sendable (_ groups: [Group], _ ports: [DomainName: UInt16]) -> Void
   }
 
   struct State {
     var engine: Engine
+    var topology: Topology
     var history = DecisionHistory()
+    /// The first port that the records of a name showed.
+    fileprivate(set) var ports: [DomainName: UInt16] = [:]
   }
 
   private enum Message: Sendable {
     case event(Event)
-    case work(@Sendable (inout State, Instant) -> [Effect])
+    case work(Work)
     case stop
   }
+
+  /// Something somebody waits for. Gives what is to be carried out, and what tells the waiting one that it was.
+  private typealias Work = @Sendable (inout State, Instant) -> (effects: [Effect], done: @Sendable () -> Void)
 
   private let mailbox: Mailbox<Message>
 
@@ -31,59 +40,120 @@ final class ControlLoop: Sendable {
 
   func post(_ event: Event) { mailbox.post(.event(event)) }
 
-  /// Runs `body` in its turn on the control thread and returns its answer. Only while the loop runs: stop whoever asks before the loop.
-  func ask<Answer: Sendable>(_ body: @escaping @Sendable (inout State, Instant) -> (Answer, [Effect])) async -> Answer {
+  /// Looks at the state in its turn on the control thread. Only while the loop runs: stop whoever asks before the loop.
+  func ask<Answer: Sendable>(_ body: @escaping @Sendable (State, Instant) -> Answer) async -> Answer {
+    await command { state, now in (body(state, now), []) }
+  }
+
+  /// The same for what changes the state. Returns when the effects have been carried out, listeners included.
+  func command<Answer: Sendable>(
+    _ body: @escaping @Sendable (inout State, Instant) -> (Answer, [Effect])
+  ) async -> Answer {
     await withCheckedContinuation { continuation in
       mailbox.post(
         .work { state, now in
           let (answer, effects) = body(&state, now)
-          continuation.resume(returning: answer)
-          return effects
+          return (effects, { continuation.resume(returning: answer) })
         })
     }
   }
 
-  func start(_ engine: Engine, actuators: Actuators) {
-    let thread = Thread { [self] in run(engine, actuators) }
+  func start(_ engine: Engine, _ topology: Topology, actuators: Actuators) {
+    let thread = Thread { [self] in run(State(engine: engine, topology: topology), actuators) }
     thread.name = "leba-control"
     thread.start()
   }
 
   func stop() { mailbox.post(.stop) }
 
-  private func run(_ engine: Engine, _ actuators: Actuators) {
-    var state = State(engine: engine)
+  private func run(_ initial: State, _ actuators: Actuators) {
+    var state = initial
     while true {
+      var mustFollow = false
+      var mustStop = false
+      var done: [@Sendable () -> Void] = []
       for message in mailbox.receive(until: state.engine.nextDeadline) {
         let now = Instant.monotonicNow
         // What time alone changes comes first: a fact must not meet a proof of role that has expired.
-        reachDeadline(&state, actuators, now)
+        mustFollow = reachDeadline(&state, actuators, now) || mustFollow
         switch message {
-        case .event(let event): carryOut(state.engine.handle(event, now: now), &state, actuators)
-        case .work(let body): carryOut(body(&state, now), &state, actuators)
-        case .stop: return
+        case .event(let event):
+          let (effects, isNewPort) = state.take(event, now: now)
+          mustFollow = carryOut(effects, &state, actuators) || isNewPort || mustFollow
+        case .work(let work):
+          let (effects, answer) = work(&state, now)
+          mustFollow = carryOut(effects, &state, actuators) || mustFollow
+          done.append(answer)
+        case .stop: mustStop = true
         }
       }
-      reachDeadline(&state, actuators, Instant.monotonicNow)
+      mustFollow = reachDeadline(&state, actuators, Instant.monotonicNow) || mustFollow
+      // Once for all messages: ten thousand names that find their groups at the start are one change.
+      if mustFollow { actuators.follow(state.engine.groups, state.ports) }
+      for answer in done { answer() }
+      if mustStop { return }
     }
   }
 
-  private func reachDeadline(_ state: inout State, _ actuators: Actuators, _ now: Instant) {
-    guard let deadline = state.engine.nextDeadline, deadline <= now else { return }
-    carryOut(state.engine.handle(.deadlineReached, now: now), &state, actuators)
+  private func reachDeadline(_ state: inout State, _ actuators: Actuators, _ now: Instant) -> Bool {
+    guard let deadline = state.engine.nextDeadline, deadline <= now else { return false }
+    return carryOut(state.engine.handle(.deadlineReached, now: now), &state, actuators)
   }
 
-  private func carryOut(_ effects: [Effect], _ state: inout State, _ actuators: Actuators) {
+  /// - Returns: whether the groups are others than before.
+  private func carryOut(_ effects: [Effect], _ state: inout State, _ actuators: Actuators) -> Bool {
+    var changesGroups = false
     for effect in effects {
       switch effect {
-      case .publish(let table): actuators.publish(table)
-      case .replaceProbePlan(let plan): actuators.replaceProbePlan(plan)
+      case .publish(let change): actuators.publish(change)
+      case .replaceProbes(let group, let targets): actuators.replaceProbes(group, targets)
       case .probeNow(let member): actuators.probeNow(member)
       case .lookUpNow(let domain): actuators.lookUpNow(domain)
       case .record(let decision):
+        changesGroups = changesGroups || decision.kind.changesGroups
         state.history.append(decision)
         actuators.record(decision)
       }
     }
+    return changesGroups
+  }
+}
+
+extension Decision.Kind {
+  /// Whether there are other groups afterwards, or one that is described otherwise.
+  fileprivate var changesGroups: Bool {
+    switch self {
+    case .groupCreated, .groupChanged, .groupDeleted: true
+    case .elected, .failover, .failback, .manual, .holdBegan, .holdEnded, .twoWritable, .memberAdded, .memberRemoved,
+      .healthChanged, .roleChanged, .addressRefused:
+      false
+    }
+  }
+}
+
+extension ControlLoop.State {
+  /// What DNS says goes to the topology first: it may move a name into another group, where its endpoints are wanted then.
+  ///
+  /// - Returns: what is to be carried out, and whether a service showed its port for the first time.
+  fileprivate mutating func take(_ event: Event, now: Instant) -> (effects: [Effect], isNewPort: Bool) {
+    guard case .discoveryUpdated(let update) = event else { return (engine.handle(event, now: now), false) }
+    let moved = topology.apply(update.attributes, for: update.domain) ? applyTopology(leaving: .afterHold, now: now) : []
+    return (moved + engine.handle(event, now: now), notePort(update))
+  }
+
+  /// Passes on what the last change of the topology changed.
+  mutating func applyTopology(leaving: Leaving, now: Instant) -> [Effect] {
+    let changed = topology.changed.sorted()
+    return engine.handle(
+      .groupsChanged(
+        changed.compactMap { topology[$0] }, gone: Set(changed.filter { topology[$0] == nil }), leaving: leaving), now: now)
+  }
+
+  private mutating func notePort(_ update: DiscoveryUpdate) -> Bool {
+    guard ports[update.domain] == nil, case .answer(let endpoints) = update.outcome, let port = endpoints.first?.port else {
+      return false
+    }
+    ports[update.domain] = port
+    return true
   }
 }

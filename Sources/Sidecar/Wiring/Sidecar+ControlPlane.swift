@@ -1,6 +1,7 @@
 import ControlAPI
 import Discovery
 import Failover
+import Journal
 import LebaConfiguration
 import Logging
 import Model
@@ -11,7 +12,7 @@ import Synchronization
 extension Sidecar: ControlPlane {
   func view() async -> ControlView {
     await loop.ask { state, now in
-      (ControlView(now: now, groups: state.engine.groups.map { $0.snapshot(at: now) }, history: state.history), [])
+      ControlView(now: now, groups: state.engine.groups.map { $0.snapshot(at: now) }, history: state.history)
     }
   }
 
@@ -23,7 +24,7 @@ extension Sidecar: ControlPlane {
       state: state(groups), version: VersionCommand.current, uptimeSeconds: (ContinuousClock.now - startedAt).seconds,
       engine: proxy.engineInUse, connectionLimit: proxy.connectionLimit, zone: configuration.zone,
       configurationFile: configurationFile,
-      listeners: listeners.withLock { $0 }.map { listener in
+      listeners: listeners.open.map { listener in
         StatusView.Listener(
           name: listener.name.rawValue, address: listener.address.description, group: listener.group.rawValue,
           role: listener.role.rawValue, activeConnections: connections.listeners[listener.name]?.active ?? 0)
@@ -31,8 +32,16 @@ extension Sidecar: ControlPlane {
       domains: discovery.status().map { domain in
         StatusView.Domain(
           domain: domain.domain.rawValue, outcome: domain.lastOutcome?.text ?? "pending",
-          addresses: domain.records.map(\.address.description), ageSeconds: domain.lastAnswered.map { (now - $0).seconds })
-      })
+          addresses: domain.records.map(\.endpoint.address.description), ageSeconds: domain.lastAnswered.map { (now - $0).seconds })
+      },
+      journal: journalView)
+  }
+
+  private var journalView: StatusView.Journal {
+    switch journal.state {
+    case .open(let path): StatusView.Journal(path: path, problem: nil)
+    case .unavailable(let reason): StatusView.Journal(path: nil, problem: reason)
+    }
   }
 
   /// Ready means: every listener is open and every group has had its first verdict.
@@ -45,7 +54,7 @@ extension Sidecar: ControlPlane {
   }
 
   func activeConnections() async -> [MemberKey: Int] {
-    let groups = Dictionary(uniqueKeysWithValues: listeners.withLock { $0 }.map { ($0.name, $0.group) })
+    let groups = Dictionary(uniqueKeysWithValues: listeners.open.map { ($0.name, $0.group) })
     var counts: [MemberKey: Int] = [:]
     for (name, listener) in proxy.statistics().listeners {
       guard let group = groups[name] else { continue }
@@ -54,33 +63,34 @@ extension Sidecar: ControlPlane {
     return counts
   }
 
-  func metrics() async -> [MetricFamily] { proxyMetrics() + discoveryMetrics() + probeMetrics() }
+  func metrics() async -> [MetricFamily] {
+    proxyMetrics() + discoveryMetrics() + [await ignoredTextMetrics()] + probeMetrics()
+  }
 
   func createGroup(_ request: GroupRequest, dryRun: Bool) async throws(ControlError) -> GroupSnapshot {
     let specification: GroupSpecification
     do {
-      specification = try configuration.group(
-        named: request.name, mode: request.mode, backends: request.backends, primary: request.primary)
+      specification = try await specify(request).get()
     } catch {
       throw .invalid(error.description)
     }
-    let group = try await command(on: specification.name, dryRun: dryRun) { engine, now throws(CommandError) in
+    return try await command(on: specification.name, dryRun: dryRun) { engine, now throws(CommandError) in
       try engine.createGroup(specification, now: now)
     }
-    if !dryRun { listen(for: specification) }
-    return group
   }
 
-  /// A group made through the API listens where one of the file would. The group is wanted even where the address is not to be had:
-  /// then it is watched, and a line in the log says why nothing connects to it.
-  private func listen(for group: GroupSpecification) {
-    guard !configuration.declaresListeners, let listener = ListenerSpecification(defaultFor: group) else { return }
-    do {
-      try proxy.open(listener)
-      listeners.withLock { $0.append(listener) }
-      logger.notice("listening on \(listener.address) for \(listener.group) (\(listener.role.rawValue))")
-    } catch {
-      logger.warning("the group \(group.name) gets no listener: \(error)")
+  private func specify(_ request: GroupRequest) async -> Result<GroupSpecification, GroupRefusal> {
+    await loop.ask { [configuration] state, _ in
+      var configuration = configuration
+      // It may name what came through the API, too.
+      configuration.topology = state.topology
+      do throws(GroupRefusal) {
+        return .success(
+          try configuration.group(
+            named: request.name, mode: request.mode, backends: request.backends, primary: request.primary))
+      } catch {
+        return .failure(error)
+      }
     }
   }
 
@@ -92,12 +102,6 @@ extension Sidecar: ControlPlane {
 
   func deleteGroup(_ name: GroupName, dryRun: Bool) async throws(ControlError) {
     _ = try await command(on: name, dryRun: dryRun) { engine, now throws(CommandError) in try engine.deleteGroup(name, now: now) }
-    if dryRun { return }
-    let closing = listeners.withLock { listeners in
-      defer { listeners.removeAll { $0.group == name } }
-      return listeners.filter { $0.group == name }
-    }
-    for listener in closing { proxy.close(listener.name) }
   }
 
   /// Carries out a request and answers with the group as it is right afterwards, or, when it is deleted, as it was. A dry run is the
@@ -105,7 +109,7 @@ extension Sidecar: ControlPlane {
   private func command(
     on name: GroupName, dryRun: Bool, _ body: @escaping @Sendable (inout Engine, Instant) throws(CommandError) -> [Effect]
   ) async throws(ControlError) -> GroupSnapshot {
-    let result: Result<GroupSnapshot, CommandError> = await loop.ask { state, now in
+    let result: Result<GroupSnapshot, CommandError> = await loop.command { state, now in
       do throws(CommandError) {
         var engine = state.engine
         let effects = try body(&engine, now)

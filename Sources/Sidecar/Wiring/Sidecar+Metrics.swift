@@ -1,6 +1,7 @@
 import ControlAPI
 import Discovery
 import Health
+import LebaConfiguration
 import Model
 import Proxy
 import Synchronization
@@ -29,7 +30,7 @@ extension Sidecar {
       bytes.samples.append(.init([label, ("direction", "received")], Double(listener.received)))
       bytes.samples.append(.init([label, ("direction", "sent")], Double(listener.sent)))
     }
-    for group in Set(listeners.withLock { $0 }.map(\.group)).sorted() {
+    for group in Set(listeners.open.map(\.group)).sorted() {
       held.samples.append(.init([("group", group.rawValue)], Double(statistics.held[group] ?? 0)))
     }
     let pauses = MetricFamily(
@@ -41,7 +42,7 @@ extension Sidecar {
   func discoveryMetrics() -> [MetricFamily] {
     var lookups = MetricFamily("leba_dns_lookups_total", .counter, help: "Lookups by how they ended.")
     var seconds = MetricFamily("leba_dns_lookup_seconds", .summary, help: "How long lookups took.")
-    var changes = MetricFamily("leba_dns_backend_changes_total", .counter, help: "Addresses a name gained and lost.")
+    var changes = MetricFamily("leba_dns_backend_changes_total", .counter, help: "Endpoints a name gained and lost.")
     var age = MetricFamily("leba_dns_answer_age_seconds", .gauge, help: "Time since a server last vouched for the addresses.")
     var refused = MetricFamily("leba_dns_addresses_refused_total", .counter, help: "Addresses refused by the address filter.")
     let now = Instant.monotonicNow
@@ -52,12 +53,35 @@ extension Sidecar {
       }
       seconds.samples.append(.init([label], domain.lookupDurations.seconds, suffix: "_sum"))
       seconds.samples.append(.init([label], Double(domain.lookups.values.reduce(0, +)), suffix: "_count"))
-      changes.samples.append(.init([label, ("change", "added")], Double(domain.addedAddresses)))
-      changes.samples.append(.init([label, ("change", "removed")], Double(domain.removedAddresses)))
+      changes.samples.append(.init([label, ("change", "added")], Double(domain.addedEndpoints)))
+      changes.samples.append(.init([label, ("change", "removed")], Double(domain.removedEndpoints)))
       refused.samples.append(.init([label], Double(domain.refusedTotal)))
       if let answered = domain.lastAnswered { age.samples.append(.init([label], (now - answered).seconds)) }
     }
-    return [lookups, seconds, changes, age, refused]
+    var queries = MetricFamily(
+      "leba_dns_queries_total", .counter, help: "Queries sent to each name server, by whether it answered.")
+    for server in discovery.servers() {
+      let label = ("server", server.address.description)
+      queries.samples.append(.init([label, ("result", "answered")], Double(server.answered)))
+      queries.samples.append(.init([label, ("result", "failed")], Double(server.failed)))
+    }
+    return [lookups, seconds, changes, age, refused, queries]
+  }
+
+  /// What TXT strings say without effect: what discovery could not read, and what the topology had no use for.
+  func ignoredTextMetrics() async -> MetricFamily {
+    var ignored = MetricFamily(
+      "leba_dns_ignored_attributes_total", .counter, help: "TXT strings that had no effect, by reason.")
+    let ineffective = await loop.ask { state, _ in state.topology.ignored }
+    for domain in discovery.status() {
+      var counts: [String: UInt64] = [:]
+      for (reason, count) in domain.ignoredText { counts[reason.rawValue, default: 0] += count }
+      for (text, count) in ineffective[domain.domain] ?? [:] { counts[text.reason.rawValue, default: 0] += UInt64(count) }
+      for (reason, count) in counts.sorted(by: { $0.key < $1.key }) {
+        ignored.samples.append(.init([("domain", domain.domain.rawValue), ("reason", reason)], Double(count)))
+      }
+    }
+    return ignored
   }
 
   func probeMetrics() -> [MetricFamily] {

@@ -3,6 +3,7 @@ import Discovery
 import Failover
 import Foundation
 import Health
+import Journal
 import LebaConfiguration
 import Logging
 import Model
@@ -19,11 +20,11 @@ final class Sidecar: Sendable {
   let proxy: Proxy
   let discovery: Discovery
   let health: HealthChecker
+  let journal: Journal
+  /// Those of the configuration, and those of groups that come and go.
+  let listeners: ListenerKeeper
   let startedAt = ContinuousClock.now
   let phase = Mutex(Phase.starting)
-  /// Those of the configuration, and those of groups made through the API.
-  let listeners: Mutex<[ListenerSpecification]>
-
   enum Phase {
     case starting, running, draining
   }
@@ -33,7 +34,10 @@ final class Sidecar: Sendable {
     self.configuration = configuration
     self.configurationFile = file
     self.logger = logger
-    listeners = Mutex(configuration.listeners)
+    let journal = Journal(directory: configuration.stateDirectory, now: { Date().timeIntervalSince1970 }) { notice in
+      logger.log(level: notice.severity.logLevel, "\(notice.text)")
+    }
+    self.journal = journal
     var settings = Proxy.Settings()
     settings.workers = configuration.workers
     settings.engine = configuration.engine
@@ -45,8 +49,14 @@ final class Sidecar: Sendable {
       health = HealthChecker(seed: .random(in: .min ... .max), logger: logger) { report in loop.post(.probeFinished(report)) }
       discovery = try Discovery(
         settings: configuration.resolver, ownListeners: configuration.listeners.map(\.address) + [configuration.apiAddress],
-        seed: .random(in: .min ... .max), onUpdate: { update in loop.post(.discoveryUpdated(update)) },
+        seed: .random(in: .min ... .max),
+        onUpdate: { update in
+          loop.post(.discoveryUpdated(update))
+          journal.take(update)
+        },
         onNotice: { notice in logger.log(level: notice.severity.logLevel, "\(notice.text)") })
+      listeners = ListenerKeeper(
+        configuration, open: configuration.listeners, proxy: proxy, discovery: discovery, logger: logger)
     } catch {
       throw StartError("\(error)")
     }
@@ -77,7 +87,7 @@ final class Sidecar: Sendable {
         for await _ in listening {}
         // Without the API the sidecar would run unseen: it does not start.
         if Task.isCancelled { return }
-        startTraffic()
+        await startTraffic()
         await drain(on: signals)
         await server.stop()
       }
@@ -89,19 +99,26 @@ final class Sidecar: Sendable {
 
   private func startControl() {
     let actuators = ControlLoop.Actuators(
-      publish: { [proxy] table in proxy.publish(table) },
-      replaceProbePlan: { [health] plan in health.apply(plan) },
+      publish: { [proxy] change in proxy.publish(change) },
+      replaceProbes: { [health] group, targets in health.replace(targets, of: group) },
       probeNow: { [health] member in health.probeNow(member) },
       lookUpNow: { [discovery] domain in discovery.refresh(domain) },
-      record: { [logger] decision in logger.log(decision) })
-    loop.start(Engine(holdRemoved: configuration.resolver.holdRemoved), actuators: actuators)
+      record: { [logger] decision in logger.log(decision) },
+      follow: { [listeners] groups, ports in listeners.follow(groups, ports: ports) })
+    var topology = configuration.topology
+    Self.restoreEntries(from: journal, into: &topology, logger: logger)
+    loop.start(Engine(holdRemoved: configuration.resolver.holdRemoved), topology, actuators: actuators)
   }
 
-  private func startTraffic() {
+  private func startTraffic() async {
+    let remembered = journal.rememberedAnswers()
     // First the groups: a name from the hosts file is resolved at once, and an answer before them would find nobody who wants it.
     // And whoever asks the loop from now on asks after they are there.
-    loop.post(.groupsConfigured(configuration.groups))
-    discovery.watch(configuration.domains)
+    await loop.command { [discovery] state, now in
+      let effects = state.engine.handle(.groupsConfigured(state.topology.groups, leaving: .atOnce), now: now)
+      discovery.watch(state.topology.domains, remembered: remembered)
+      return ((), effects)
+    }
     phase.withLock { $0 = .running }
     logger.notice(
       """
@@ -111,7 +128,9 @@ final class Sidecar: Sendable {
     for listener in configuration.listeners {
       logger.notice("listening on \(listener.address) for \(listener.group) (\(listener.role.rawValue))")
     }
-    if configuration.groups.isEmpty { logger.warning("no group and no DNS backend is configured: there is nothing to proxy") }
+    if configuration.groups.isEmpty && configuration.domains.isEmpty {
+      logger.warning("no group and no DNS backend is configured: there is nothing to proxy")
+    }
   }
 
   private func drain(on signals: UnixSignalsSequence) async {
@@ -135,6 +154,7 @@ final class Sidecar: Sendable {
     await health.stop()
     proxy.stop()
     loop.stop()
+    journal.close()
     logger.notice("stopped")
   }
 }
@@ -162,8 +182,9 @@ extension Logger {
       switch decision.kind {
       case .holdBegan, .twoWritable: .error
       case .failover: .warning
-      case .elected, .failback, .manual, .holdEnded, .groupCreated, .groupDeleted, .memberAdded, .memberRemoved, .healthChanged,
-        .roleChanged:
+      case .addressRefused: .warning
+      case .elected, .failback, .manual, .holdEnded, .groupCreated, .groupChanged, .groupDeleted, .memberAdded, .memberRemoved,
+        .healthChanged, .roleChanged:
         .notice
       }
     let change = [decision.from.map { "from \($0)" }, decision.to.map { decision.from == nil ? "\($0)" : "to \($0)" }]

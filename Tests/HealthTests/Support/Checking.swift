@@ -36,6 +36,9 @@ final class Checking: Sendable {
     }
   }
 
+  /// The members of the one group that most tests have.
+  func replace(_ targets: [ProbeTarget]) { checker.replace(targets, of: "g") }
+
   func outcomes(of member: MemberKey = .test) -> [ProbeOutcome] {
     reports.reports.withLock { $0.filter { $0.member == member }.map(\.outcome) }
   }
@@ -64,7 +67,9 @@ final class Checking: Sendable {
 
 extension MemberKey {
   static let test = MemberKey(group: "g", backend: "b")
-  static func test(_ number: Int) -> MemberKey { MemberKey(group: "g", backend: BackendID("b\(number)")) }
+  static func test(_ number: Int, of group: GroupName = "g") -> MemberKey {
+    MemberKey(group: group, backend: BackendID("b\(number)"))
+  }
 }
 
 extension ProbeTarget {

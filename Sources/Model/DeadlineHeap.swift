@@ -1,12 +1,10 @@
-import Model
-
 /// One deadline per id, earliest first. An indexed binary heap: setting, moving and removing are logarithmic in the number of
-/// deadlines that are set, and a session that merely relays has none.
+/// deadlines that are set. Ids should be small: the memory goes by the largest.
 ///
 /// Rejected: a FIFO per timeout class. Per-request timers would want it, and a lazily moved deadline serves them here too; but hold
 /// and drain timeouts differ by group, and change, and then a FIFO is out of order.
-struct DeadlineHeap {
-  private struct Entry: BitwiseCopyable {
+package struct DeadlineHeap: Sendable {
+  private struct Entry: BitwiseCopyable, Sendable {
     var due: Instant
     var id: UInt32
   }
@@ -15,10 +13,12 @@ struct DeadlineHeap {
   /// By id: where its entry is, plus one; zero for none. As long as the largest id seen.
   private var places: [UInt32] = []
 
-  var earliest: Instant? { entries.first?.due }
-  var count: Int { entries.count }
+  package init() {}
 
-  mutating func set(_ id: UInt32, at due: Instant) {
+  package var earliest: Instant? { entries.first?.due }
+  package var count: Int { entries.count }
+
+  package mutating func set(_ id: UInt32, at due: Instant) {
     while places.count <= Int(id) { places.append(0) }
     let entry = Entry(due: due, id: id)
     let place = Int(places[Int(id)]) - 1
@@ -32,7 +32,7 @@ struct DeadlineHeap {
     }
   }
 
-  mutating func remove(_ id: UInt32) {
+  package mutating func remove(_ id: UInt32) {
     guard Int(id) < places.count, places[Int(id)] > 0 else { return }
     let place = Int(places[Int(id)]) - 1
     places[Int(id)] = 0
@@ -42,7 +42,7 @@ struct DeadlineHeap {
   }
 
   /// Takes out the earliest deadline that has passed.
-  mutating func popExpired(at now: Instant) -> UInt32? {
+  package mutating func popExpired(at now: Instant) -> UInt32? {
     guard let first = entries.first, first.due <= now else { return nil }
     remove(first.id)
     return first.id

@@ -1,0 +1,310 @@
+import Dispatch
+package import Model
+import Synchronization
+
+/// What outlives the process: the last good DNS answers, and the DNS backends made through the API, in SQLite.
+///
+/// It serves, and is never in the way. Facts are taken in memory and written by a queue of the journal's own; what the disk does
+/// not take is kept, merged by name, until it does. Nothing here fails: what cannot be is told through `onNotice` and `state`, and
+/// the sidecar runs without memory of earlier runs.
+///
+/// `onNotice` and `whenTried` are called on the journal's queue, or on the thread that calls `init`, `rememberedAnswers` or `close`.
+package final class Journal: Sendable {
+  package enum State: Hashable, Sendable {
+    case open(path: String)
+    case unavailable(reason: String)
+  }
+
+  /// Sizes and times; other ones than these are for tests.
+  struct Limits: Sendable {
+    /// Of a changed answer on its way to the disk.
+    var writeDelay = Duration.milliseconds(100)
+    /// Between two writes that only say that answers still hold.
+    var refreshInterval = Duration.seconds(30)
+    var retryInterval = Duration.seconds(30)
+    /// Names with an answer.
+    var rows = 100_000
+    /// Seconds that an answer is kept without a name server vouching for it.
+    var age = 30.0 * 86_400
+    var backends = 10_000
+    /// Of the declaration of one.
+    var backendBytes = 1 << 20
+    /// Of the whole file; nil: what SQLite allows.
+    var pages: Int?
+  }
+
+  private enum Storage: Sendable {
+    /// Not to be had now; tried again later.
+    ///
+    /// - Parameter damage: what was found wrong with the file while it was in use.
+    case unavailable(damage: String?)
+    case open(JournalDatabase)
+    case closed
+  }
+
+  private enum WakeUp: Hashable, Sendable {
+    case atOnce, soon, lazily, retry
+
+    init(_ urgency: PendingFacts.Urgency) {
+      switch urgency {
+      case .atOnce: self = .atOnce
+      case .soon: self = .soon
+      case .lazily: self = .lazily
+      }
+    }
+  }
+
+  /// What callers and the queue share; held for moments only.
+  private struct Inbox: Sendable {
+    var facts: PendingFacts
+    var waiting: [@Sendable (Bool) -> Void] = []
+    /// One of a kind at a time, however many facts come.
+    var wakeUps: Set<WakeUp> = []
+    var state = State.unavailable(reason: "it was not opened yet")
+    var hasFailed = false
+    var limiter = JournalNoticeLimiter()
+
+    mutating func takeWaiting() -> [@Sendable (Bool) -> Void] {
+      defer { waiting = [] }
+      return waiting
+    }
+  }
+
+  /// Told when no lock is held any more, so that a callback may call the journal.
+  private struct Report: Sendable {
+    var notices: [JournalNotice] = []
+    var waiting: [@Sendable (Bool) -> Void] = []
+    var isWritten = false
+  }
+
+  private let directory: JournalDirectory
+  private let limits: Limits
+  private let now: @Sendable () -> Double
+  private let onNotice: @Sendable (JournalNotice) -> Void
+  private let queue = DispatchQueue(label: "leba.journal", qos: .utility)
+  private let inbox: Mutex<Inbox>
+  /// Held while the disk works. Taken before `inbox` where both are.
+  private let storage = Mutex(Storage.unavailable(damage: nil))
+
+  /// Opens or makes `leba.sqlite` in `directory`, which is made if it is missing, and tries again later where that fails.
+  ///
+  /// - Parameter now: seconds since 1970.
+  package convenience init(
+    directory: String, now: @escaping @Sendable () -> Double, onNotice: @escaping @Sendable (JournalNotice) -> Void
+  ) {
+    self.init(directory: directory, limits: Limits(), now: now, onNotice: onNotice)
+  }
+
+  init(
+    directory: String, limits: Limits, now: @escaping @Sendable () -> Double,
+    onNotice: @escaping @Sendable (JournalNotice) -> Void
+  ) {
+    self.directory = JournalDirectory(path: directory)
+    self.limits = limits
+    // A time that is none would be refused by the database, and everything with it.
+    self.now = {
+      let now = now()
+      return now.isFinite ? now : 0
+    }
+    self.onNotice = onNotice
+    inbox = Mutex(Inbox(facts: PendingFacts(limits: limits)))
+    onStorage { write(&$0, refreshes: false, report: &$1) }
+  }
+
+  deinit { close() }
+
+  package var state: State { inbox.withLock { $0.state } }
+
+  // MARK: Facts
+
+  /// The last good answers of earlier runs, and of this one as far as they are written. Reads the disk: for the start.
+  package func rememberedAnswers() -> [DomainName: RememberedAnswer] {
+    var answers: [DomainName: RememberedAnswer] = [:]
+    onStorage { storage, report in
+      guard case .open(let database) = storage else { return }
+      do throws(JournalFailure) {
+        let read = try database.answers(now: now())
+        answers = read.answers
+        guard read.skipped > 0 else { return }
+        report.notices.append(
+          JournalNotice(
+            .warning, .rowsSkipped,
+            "\(read.skipped) remembered answers in \(database.path) are not readable and are not used; the names are looked up anyway"
+          ))
+      } catch {
+        fail(&storage, error, report: &report)
+      }
+    }
+    return answers
+  }
+
+  /// A name server vouches for this answer, now. Returns at once.
+  ///
+  /// A changed answer is on the disk within some 200 ms. That an unchanged one still holds is written every half minute.
+  package func note(_ domain: DomainName, endpoints: [DiscoveredEndpoint], attributes: TextAttributes?) {
+    take { $0.note(domain, endpoints: endpoints, attributes: attributes, at: $1) }
+  }
+
+  /// The authority says that the name leads nowhere: there is no good answer any more. Returns at once.
+  package func forget(_ domain: DomainName) {
+    take { $0.forget(domain, at: $1) }
+  }
+
+  /// The DNS backends made through the API, by name. Takes no look at the disk.
+  package func dnsBackends() -> [(domain: DomainName, json: String)] {
+    inbox.withLock { $0.facts.backends }.sorted { $0.key < $1.key }.map { (domain: $0.key, json: $0.value) }
+  }
+
+  /// Keeps a DNS backend made through the API. Returns at once.
+  ///
+  /// - Parameter whenTried: called once. True: it is on the disk and survives the loss of power. False: it is not; unless there was no
+  ///   room for it (a notice tells), it is kept in memory, and written as soon as the disk takes it.
+  package func store(
+    dnsBackend domain: DomainName, json: String, whenTried: @escaping @Sendable (Bool) -> Void = { _ in }
+  ) {
+    take(waiting: whenTried) { facts, _ in facts.store(domain, json: json) }
+  }
+
+  /// The other way round; `whenTried` as above.
+  package func removeDNSBackend(_ domain: DomainName, whenTried: @escaping @Sendable (Bool) -> Void = { _ in }) {
+    take(waiting: whenTried) { facts, _ in facts.remove(domain) }
+  }
+
+  /// Writes what is pending and closes; waits for the disk. A second call does nothing, and what is told later is not kept.
+  package func close() {
+    onStorage { storage, report in
+      if case .closed = storage { return }
+      // A disk that did not work gets a last chance. Not so a file that another process has.
+      write(&storage, refreshes: true, report: &report)
+      if case .open(let database) = storage { database.close() }
+      storage = .closed
+      inbox.withLock { $0.state = .unavailable(reason: "it was closed") }
+    }
+  }
+
+  // MARK: When to write
+
+  private func take(
+    waiting: (@Sendable (Bool) -> Void)? = nil, _ change: (inout PendingFacts, Double) -> PendingFacts.Urgency?
+  ) {
+    let now = now()
+    let isTaken = inbox.withLock { inbox in
+      let urgency = change(&inbox.facts, now)
+      if let urgency { wake(WakeUp(urgency), &inbox) }
+      if inbox.facts.hasRefused { wake(.soon, &inbox) }
+      if let waiting, urgency != nil { inbox.waiting.append(waiting) }
+      return urgency != nil
+    }
+    if !isTaken { waiting?(false) }
+  }
+
+  private func wake(_ wakeUp: WakeUp, _ inbox: inout Inbox) {
+    guard inbox.wakeUps.insert(wakeUp).inserted else { return }
+    let delay: Duration =
+      switch wakeUp {
+      case .atOnce: .zero
+      case .soon: limits.writeDelay
+      case .lazily: limits.refreshInterval
+      case .retry: limits.retryInterval
+      }
+    queue.asyncAfter(deadline: .now() + .nanoseconds(Int(delay.nanoseconds))) { [weak self] in self?.awake(wakeUp) }
+  }
+
+  private func awake(_ wakeUp: WakeUp) {
+    inbox.withLock { _ = $0.wakeUps.remove(wakeUp) }
+    onStorage { storage, report in
+      switch storage {
+      case .open: write(&storage, refreshes: wakeUp == .lazily, report: &report)
+      case .unavailable where wakeUp == .retry: write(&storage, refreshes: true, report: &report)
+      case .unavailable, .closed: report.waiting = inbox.withLock { $0.takeWaiting() }
+      }
+    }
+  }
+
+  // MARK: With the storage held
+
+  private func onStorage(_ body: (inout Storage, inout Report) -> Void) {
+    var report = Report()
+    storage.withLock { storage in
+      body(&storage, &report)
+      if case .unavailable = storage { inbox.withLock { wake(.retry, &$0) } }
+    }
+    let now = now()
+    let notices = inbox.withLock { inbox in report.notices.compactMap { inbox.limiter.pass($0, now: now) } }
+    for notice in notices { onNotice(notice) }
+    for answer in report.waiting { answer(report.isWritten) }
+  }
+
+  /// Opens the file if it is not open, and writes what is pending.
+  private func write(_ storage: inout Storage, refreshes: Bool, report: inout Report) {
+    do throws(JournalFailure) {
+      let database = try open(&storage, report: &report)
+      let batch = inbox.withLock { inbox in
+        report.waiting = inbox.takeWaiting()
+        if let refused = inbox.facts.takeRefused() { report.notices.append(tooMany(refused)) }
+        return inbox.facts.take(refreshes: refreshes)
+      }
+      do throws(JournalFailure) {
+        try database.write(batch)
+      } catch {
+        inbox.withLock { $0.facts.putBack(batch) }
+        throw error
+      }
+      report.isWritten = true
+      if refreshes { try database.trim(rows: limits.rows, oldest: now() - limits.age) }
+      succeed(database, report: &report)
+    } catch {
+      fail(&storage, error, report: &report)
+    }
+  }
+
+  private func open(_ storage: inout Storage, report: inout Report) throws(JournalFailure) -> JournalDatabase {
+    var damage: String?
+    switch storage {
+    case .open(let database): return database
+    case .unavailable(let found): damage = found
+    case .closed: break
+    }
+    let database = try JournalDatabase.open(in: directory, damage: damage, limits: limits, now: now()) { report.notices.append($0) }
+    do throws(JournalFailure) {
+      let backends = try database.backends()
+      inbox.withLock { $0.facts.opened(backends: backends, isNew: database.isNew) }
+    } catch {
+      database.close()
+      throw error
+    }
+    storage = .open(database)
+    return database
+  }
+
+  private func succeed(_ database: JournalDatabase, report: inout Report) {
+    let hadFailed = inbox.withLock { inbox in
+      defer { inbox.hasFailed = false }
+      inbox.state = .open(path: database.path)
+      return inbox.hasFailed
+    }
+    if hadFailed { report.notices.append(JournalNotice(.info, .recovered, "the journal \(database.path) works again")) }
+  }
+
+  private func fail(_ storage: inout Storage, _ failure: JournalFailure, report: inout Report) {
+    if case .open(let database) = storage { database.close() }
+    storage = .unavailable(damage: failure.damage == .certain ? failure.reason : nil)
+    inbox.withLock { inbox in
+      inbox.hasFailed = true
+      inbox.state = .unavailable(reason: failure.reason)
+    }
+    report.notices.append(
+      JournalNotice(
+        failure.kind == .inUse ? .warning : .error, failure.kind,
+        "the journal does not work: \(failure.reason); \(failure.remedy). Traffic is not affected; what is learned is kept in "
+          + "memory, is lost if leba ends, and is written when this works again, which is tried every \(limits.retryInterval.text)")
+    )
+  }
+
+  private func tooMany(_ count: Int) -> JournalNotice {
+    JournalNotice(
+      .warning, .tooMany,
+      "\(count) facts are not kept in the journal: it takes \(limits.rows) names, and \(limits.backends) DNS backends made through "
+        + "the API of \(limits.backendBytes) bytes each; use fewer")
+  }
+}

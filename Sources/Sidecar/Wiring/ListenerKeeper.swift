@@ -1,0 +1,71 @@
+import Discovery
+import Failover
+import LebaConfiguration
+import Logging
+import Model
+import Proxy
+import Synchronization
+
+/// Opens and closes the listeners of groups that come and go while we run, where the file leaves listeners to us.
+///
+/// A group that is being dissolved keeps its listener until it is gone, unless somebody else needs the address: the group that
+/// its names moved to often listens on the same port.
+final class ListenerKeeper: Sendable {
+  private let configuration: Configuration
+  private let proxy: Proxy
+  private let discovery: Discovery
+  private let logger: Logger
+  private let listeners: Mutex<[ListenerSpecification]>
+  /// Why groups have no listener, as far as it was said.
+  private let obstacles = Mutex<[GroupName: String]>([:])
+
+  /// - Parameter listeners: those that are open already.
+  init(_ configuration: Configuration, open listeners: [ListenerSpecification], proxy: Proxy, discovery: Discovery, logger: Logger)
+  {
+    self.configuration = configuration
+    self.proxy = proxy
+    self.discovery = discovery
+    self.logger = logger
+    self.listeners = Mutex(listeners)
+  }
+
+  var open: [ListenerSpecification] { listeners.withLock { $0 } }
+
+  /// Called on the control thread only, in the order in which groups change.
+  func follow(_ groups: [Group], ports: [DomainName: UInt16]) {
+    guard !configuration.declaresListeners else { return }
+    let current = open
+    let dissolving = Set(groups.filter(\.isDissolving).map(\.name))
+    let described = groups.filter { !$0.isDissolving }.map(\.specification)
+    let wanted = configuration.defaultListeners(for: described, ports: ports, keeping: current)
+    let addresses = Set(wanted.listeners.map(\.address))
+    let kept = current.filter {
+      wanted.listeners.contains($0) || (dissolving.contains($0.group) && !addresses.contains($0.address))
+    }
+    for listener in current where !kept.contains(listener) {
+      proxy.close(listener.name)
+      logger.notice("\(listener.address) for \(listener.group) is closed")
+    }
+    var next = kept
+    var problems = wanted.obstacles
+    for listener in wanted.listeners where !kept.contains(listener) {
+      do {
+        try proxy.open(listener)
+        next.append(listener)
+        logger.notice("listening on \(listener.address) for \(listener.group) (\(listener.role.rawValue))")
+      } catch {
+        problems[listener.group] = "\(error)"
+      }
+    }
+    listeners.withLock { $0 = next }
+    if next != current { discovery.setOwnListeners(next.map(\.address) + [configuration.apiAddress]) }
+    // The group is wanted even where the address is not to be had: it is watched, and a line says why nothing connects to it.
+    let known = obstacles.withLock { known in
+      defer { known = problems }
+      return known
+    }
+    for (group, problem) in problems.sorted(by: { $0.key < $1.key }) where known[group] != problem {
+      logger.warning("the group \(group) gets no listener: \(problem)")
+    }
+  }
+}
