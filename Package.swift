@@ -36,17 +36,18 @@ let pureTargets: [Target] = [
   .systemLibrary(name: "CAres", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
   .target(name: "CLinux"),
   library("Model"),
+  library("Threads"),
   library("Failover", ["Model"]),
   library("PostgresWire"),
-  library("Discovery", ["Model", "CAres", "CLinux"]),
-  library("Proxy", ["Model", "CLinux"]),
+  library("Discovery", ["Model", "Threads", "CAres", "CLinux"]),
+  library("Proxy", ["Model", "Threads", "CLinux"]),
   .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
   tests("ModelTests", ["Model"]),
   tests("FailoverTests", ["Failover", "Model"]),
   tests("SimulationTests", ["Failover", "Model"]),
   tests("PostgresWireTests", ["PostgresWire", "Model"]),
   tests("DiscoveryTests", ["Discovery", "Model", "TestSupport", "CAres"]),
-  tests("ProxyTests", ["Proxy", "Model", "CLinux"]),
+  tests("ProxyTests", ["Proxy", "Model", "Threads", "CLinux"]),
 ]
 
 let packageTargets: [Target] = [

@@ -50,9 +50,11 @@ package final class Discovery: Sendable {
       guard case .idle(let loop) = phase else { return }
       var thread = pthread_t()
       let context = Unmanaged.passRetained(loop)
+      mailbox.begin()
       let status = pthread_create(&thread, nil, runResolver, context.toOpaque())
       guard status == 0 else {
         context.release()
+        mailbox.end()
         throw DiscoveryError("pthread_create", status)
       }
       phase = .running(thread)
@@ -87,7 +89,7 @@ package final class Discovery: Sendable {
   @discardableResult
   package func refresh(_ domain: DomainName?) -> Set<DomainName> { mailbox.refresh(domain) }
 
-  /// What is known of each name, by name.
+  /// What is known of each name, by name. Not from within a callback: it waits for the thread.
   package func status() -> [DomainStatus] { mailbox.statuses() }
 
   /// The name servers in use, in the configured order.

@@ -113,13 +113,16 @@ struct Endpoints: Hashable, Sendable {
       self = Endpoints()
       return Merge(outcome: .empty, label: .empty, finding: .empty(timeToLive: tally.negative))
     }
-    if isDrained { rotation = Rotation() }
-    known = rotation.take(named, window: window, limit: Self.maximum, now: now)
     if !tally.answered, !places.isEmpty, let failure = tally.failure {
-      // Nothing but denials and failures: what is left is what the failed parts knew.
+      // Nothing but denials and failures: what is left is what the failed parts knew, and what rotates stays as it is.
+      let identities = Set(named.map(Rotation.Identity.init))
+      let kept = rotation.kept.filter { !identities.contains(Rotation.Identity($0)) }.sorted()
+      known = (named + kept.prefix(Self.maximum - named.count)).sorted()
       let outcome: DiscoveryUpdate.Outcome = tally.denied ? .answer(known) : .failed(failure)
       return Merge(outcome: outcome, isDrained: isDrained, label: .failed(failure), finding: .failed, omitted: omitted)
     }
+    if isDrained { rotation = Rotation() }
+    known = rotation.take(named, window: window, limit: Self.maximum, now: now)
     return Merge(
       outcome: .answer(known), isDrained: isDrained, label: .answer,
       finding: .answered(timeToLive: tally.timeToLive, isPartial: tally.failure != nil), omitted: omitted, stale: tally.stale)

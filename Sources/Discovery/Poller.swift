@@ -30,24 +30,22 @@ final class Poller {
 
   deinit { close(epoll) }
 
-  func add(_ descriptor: Int32, _ token: Token) {
-    set(descriptor, token, readable: true, writable: false)
-  }
-
-  /// Watches, changes or, with neither wish, forgets a descriptor.
+  /// Watches a descriptor until it is closed.
   ///
   /// A failure has no consequence but silence on this descriptor, and silence ends at the lookup's deadline.
-  func set(_ descriptor: Int32, _ token: Token, readable: Bool, writable: Bool) {
-    guard readable || writable else {
-      epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, nil)
-      return
-    }
+  func add(_ descriptor: Int32, _ token: Token, readable: Bool = true, writable: Bool = false) {
+    control(EPOLL_CTL_ADD, descriptor, token, readable: readable, writable: writable)
+  }
+
+  func change(_ descriptor: Int32, _ token: Token, readable: Bool, writable: Bool) {
+    control(EPOLL_CTL_MOD, descriptor, token, readable: readable, writable: writable)
+  }
+
+  private func control(_ operation: Int32, _ descriptor: Int32, _ token: Token, readable: Bool, writable: Bool) {
     var event = epoll_event()
     event.events = (readable ? EPOLLIN.rawValue : 0) | (writable ? EPOLLOUT.rawValue : 0)
     event.data.u64 = UInt64(token.owner) << 32 | UInt64(UInt32(bitPattern: token.descriptor))
-    if epoll_ctl(epoll, EPOLL_CTL_MOD, descriptor, &event) != 0 && errno == ENOENT {
-      epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
-    }
+    epoll_ctl(epoll, operation, descriptor, &event)
   }
 
   /// Waits until something is ready or `timeout` is over; nil waits without end.

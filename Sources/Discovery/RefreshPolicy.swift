@@ -56,6 +56,9 @@ struct RefreshPolicy: Sendable {
     return max(min(spread, bound), floor)
   }
 
+  /// How long a name need not be asked for a type that it has not.
+  func lifetime(ofDenial timeToLive: Duration?) -> Duration { min(max(timeToLive ?? negative, floor), cap) }
+
   /// 1 s, 2 s, 4 s … 30 s.
   private func backoff(_ failures: Int) -> Duration {
     min(Self.firstRetry * (1 << min(max(failures - 1, 0), 5)), Self.longestRetry)

@@ -65,6 +65,7 @@ extension ResolverLoop {
     guard hosts != self.hosts || servers != scores.servers else { return }
     self.hosts = hosts
     scores.replace(servers)
+    closeIdleChannels()
     mailbox.publish(scores.statuses)
     refreshAll()
   }

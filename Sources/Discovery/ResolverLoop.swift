@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Model
+import Threads
 
 /// The resolver thread: carries events to the pure parts and their actions to the system.
 ///
@@ -17,13 +18,13 @@ final class ResolverLoop {
 
   /// A question on its way: which lookup asks, and its number there.
   struct Question {
-    let query: AresQuery
+    let channel: AresChannel
     let lookup: UInt32
     let tryNumber: Int
   }
 
   /// Keeps the descriptors of a DNS outage with a thousand names within reason.
-  static let maximumQuestions = 256
+  static let maximumQuestions = 128
   /// From so many names on the first refreshes are spread in time.
   private static let many = 200
 
@@ -36,8 +37,8 @@ final class ResolverLoop {
   let onUpdate: @Sendable (DiscoveryUpdate) -> Void
   let onNotice: @Sendable (DiscoveryNotice) -> Void
 
-  /// By number.
-  var domains: [UInt32: WatchedDomain] = [:]
+  /// By number; nil for numbers that are not in use.
+  private var domains: [WatchedDomain?] = []
   private var numbers: [DomainName: UInt32] = [:]
   private var domainNumbers = NumberPool()
   /// When names are to be looked up, and when their rounds want attention; each name is in one of the two.
@@ -51,7 +52,8 @@ final class ResolverLoop {
   private var ticks = DeadlineHeap()
 
   private var questions: [UInt32: Question] = [:]
-  private var completions: [(question: UInt32, completion: AresQuery.Completion)] = []
+  private var idleChannels = IdleChannels()
+  private var completions: [(question: UInt32, completion: AresChannel.Completion)] = []
   private var lastQuestion: UInt32 = 0
 
   var scores = ServerScores([])
@@ -91,6 +93,7 @@ final class ResolverLoop {
     loadFiles()
     while true {
       let orders = mailbox.take()
+      for inquiry in orders.inquiries { inquiry.fulfil(domains.compactMap(\.?.status)) }
       if orders.mustStop { break }
       obey(orders)
       takeCompletions()
@@ -101,8 +104,10 @@ final class ResolverLoop {
       // A completion may have come from within a call above; then there is nothing to wait for.
       for event in poller.wait(completions.isEmpty ? timer.map { $0 - Self.now() } : .zero) { handle(event) }
     }
-    for question in questions.values { question.query.end() }
+    for question in questions.values { question.channel.close() }
     questions = [:]
+    idleChannels.keep([])
+    mailbox.end()
   }
 
   private func handle(_ event: Poller.Event) {
@@ -111,7 +116,7 @@ final class ResolverLoop {
     case .fileWatch:
       files.takeEvents()
       loadFiles()
-    default: questions[event.token.owner]?.query.process(event)
+    default: questions[event.token.owner]?.channel.process(event)
     }
   }
 }
@@ -125,6 +130,7 @@ extension ResolverLoop {
       filter = AddressFilter(allowed: settings.allowedRanges, ownListeners: listeners)
     }
     if let wanted = orders.domains {
+      domains.reserveCapacity(wanted.count)
       for domain in numbers.keys where wanted[domain] == nil { forget(domain) }
       for (domain, specification) in wanted {
         if let number = numbers[domain] {
@@ -132,7 +138,8 @@ extension ResolverLoop {
         } else {
           let number = domainNumbers.take()
           numbers[domain] = number
-          domains[number] = WatchedDomain(specification, remembered: orders.remembered[domain], now: now)
+          if number == domains.count { domains.append(nil) }
+          domains[Int(number)] = WatchedDomain(specification, remembered: orders.remembered[domain], now: now)
           change(number) { _ in }
         }
       }
@@ -144,29 +151,29 @@ extension ResolverLoop {
   }
 
   private func forget(_ domain: DomainName) {
-    guard let number = numbers.removeValue(forKey: domain), let watched = domains.removeValue(forKey: number) else { return }
+    guard let number = numbers.removeValue(forKey: domain), let watched = domains[Int(number)] else { return }
+    domains[Int(number)] = nil
     for key in watched.pending { leave(key, number) }
     due.remove(number)
     alarms.remove(number)
     domainNumbers.release(number)
-    mailbox.withdraw(domain)
   }
 
-  /// Every change of a name goes through here: its timers and its published status follow.
+  /// Every change of a name goes through here: its timers follow.
   @discardableResult
   private func change<Result>(_ number: UInt32, _ body: (inout WatchedDomain) -> Result) -> Result? {
-    guard let index = domains.index(forKey: number) else { return nil }
-    let result = body(&domains.values[index])
-    let domain = domains.values[index]
+    // Taken out meanwhile: a copy would share its storage, and every change would copy that too.
+    guard var domain = domains[Int(number)].take() else { return nil }
+    let result = body(&domain)
+    domains[Int(number)] = domain
     if let at = domain.due { due.set(number, at: at) } else { due.remove(number) }
     if let at = domain.nextTick { alarms.set(number, at: at) } else { alarms.remove(number) }
-    mailbox.publish(domain.status)
     return result
   }
 
   func refreshAll() {
     let now = Self.now()
-    for number in Array(domains.keys) { change(number) { $0.requestRefresh(now: now) } }
+    for number in numbers.values { change(number) { $0.requestRefresh(now: now) } }
   }
 
   /// Begins the lookups that are due, as far as the budget goes, oldest first. Returns when the next should begin.
@@ -184,7 +191,7 @@ extension ResolverLoop {
   }
 
   private func begin(_ number: UInt32, now: Instant) {
-    guard let domain = domains[number]?.specification.domain else { return }
+    guard let domain = domains[Int(number)]?.specification.domain else { return }
     do {
       switch try NameSource(domain, searching: settings.searchDomains) {
       case .literal(let address): answer(number, [address], source: .literal, now: now)
@@ -231,7 +238,7 @@ extension ResolverLoop {
   private func tickDomains() {
     let now = Self.now()
     while let number = alarms.popExpired(at: now) {
-      let waiting = domains[number]?.pending ?? []
+      let waiting = domains[Int(number)]?.pending ?? []
       let context = context(now: now)
       guard let (news, completion) = change(number, { $0.tick(context, now: now) }) else { continue }
       if let news { tell(news) }
@@ -251,7 +258,7 @@ extension ResolverLoop {
   }
 
   private func complete(_ number: UInt32, _ completion: WatchedDomain.Completion) {
-    guard let status = domains[number]?.status else { return }
+    guard let status = domains[Int(number)]?.status else { return }
     mailbox.publish(scores.statuses)
     report(completion, status)
     tell(completion.update)
@@ -296,7 +303,7 @@ extension ResolverLoop {
       lookups[running]?.askers.append(number)
       return
     }
-    guard let domain = domains[number] else { return }
+    guard let domain = domains[Int(number)] else { return }
     let lookup = lookupNumbers.take()
     let deadline = now + max(domain.specification.lookupTimeout, .milliseconds(10))
     inFlight[key] = lookup
@@ -316,7 +323,7 @@ extension ResolverLoop {
   @discardableResult
   private func end(_ lookup: UInt32) -> Running? {
     guard let running = lookups.removeValue(forKey: lookup) else { return nil }
-    for id in running.questions { questions.removeValue(forKey: id)?.query.end() }
+    for id in running.questions { questions.removeValue(forKey: id)?.channel.close() }
     inFlight[running.key] = nil
     ticks.remove(lookup)
     lookupNumbers.release(lookup)
@@ -336,7 +343,7 @@ extension ResolverLoop {
       for (id, completion) in batch {
         // Nobody waits for it any more, or it was answered twice.
         guard let question = questions.removeValue(forKey: id), let key = lookups[question.lookup]?.key else { continue }
-        question.query.end()
+        idleChannels.giveBack(question.channel)
         let reply = Lookup.Reply(completion, key)
         advance(question.lookup, now: now) {
           $0.received(reply, tryNumber: question.tryNumber, now: now, scores: &$1)
@@ -344,6 +351,12 @@ extension ResolverLoop {
       }
     }
   }
+
+  private func makeChannel(_ server: SocketAddress) -> AresChannel {
+    AresChannel(server: server, poller: poller) { [unowned self] in completions.append(($0, $1)) }
+  }
+
+  func closeIdleChannels() { idleChannels.keep(scores.servers) }
 
   private func advance(_ lookup: UInt32, now: Instant, _ step: (inout Lookup, inout ServerScores) -> Lookup.Action) {
     guard var running = lookups.removeValue(forKey: lookup) else { return }
@@ -364,15 +377,15 @@ extension ResolverLoop {
     // Zero is the owner of the loop's own descriptors; a number comes again after years.
     lastQuestion = lastQuestion == .max ? 1 : lastQuestion + 1
     let id = lastQuestion
-    let query = AresQuery(id: id, server: server, poller: poller) { [unowned self] in completions.append(($0, $1)) }
-    questions[id] = Question(query: query, lookup: lookup, tryNumber: tryNumber)
+    let channel = idleChannels.take(server) ?? makeChannel(server)
+    questions[id] = Question(channel: channel, lookup: lookup, tryNumber: tryNumber)
     lookups[lookup]?.questions.append(id)
-    query.ask(key)
+    channel.ask(key, as: id)
   }
 }
 
 extension Lookup.Reply {
-  init(_ completion: AresQuery.Completion, _ key: LookupKey) {
+  init(_ completion: AresChannel.Completion, _ key: LookupKey) {
     switch completion {
     case .response(let bytes):
       do {

@@ -2,10 +2,12 @@ import CLinux
 import Glibc
 import Model
 import Synchronization
+import Threads
 
-/// What other threads have in common with the resolver thread: orders for it, and its last report on each name.
+/// What other threads have in common with the resolver thread: orders for it, and questions to it.
 ///
-/// Orders are merged as they come, so that their memory is bounded by the number of names, however many are given.
+/// Orders are merged as they come, so that their memory is bounded by the number of names, however many are given. Nothing is
+/// published on the way: who wants to know asks, and the thread answers between two turns, when all it has done has been told.
 final class ResolverMailbox: Sendable {
   struct Orders: Sendable {
     var domains: [DomainName: DomainSpecification]?
@@ -13,14 +15,16 @@ final class ResolverMailbox: Sendable {
     var remembered: [DomainName: RememberedAnswer] = [:]
     var ownListeners: [SocketAddress]?
     var refreshed: Set<DomainName> = []
+    var inquiries: [Reply<[DomainStatus]>] = []
     var mustStop = false
   }
 
   private struct State: Sendable {
     var orders = Orders()
     var watched: Set<DomainName> = []
-    var statuses: [DomainName: DomainStatus] = [:]
     var servers: [ServerStatus] = []
+    /// Whether there is a thread to answer.
+    var isServed = false
     var isSignalled = false
   }
 
@@ -65,8 +69,15 @@ final class ResolverMailbox: Sendable {
 
   func stop() { order { $0.orders.mustStop = true } }
 
+  /// Waits for the thread's answer, milliseconds at most; empty when there is no thread. Not from a callback of the thread.
   func statuses() -> [DomainStatus] {
-    state.withLock { Array($0.statuses.values) }.sorted { $0.domain < $1.domain }
+    let reply = Reply<[DomainStatus]>()
+    var isServed = false
+    order { state in
+      isServed = state.isServed
+      if isServed { state.orders.inquiries.append(reply) }
+    }
+    return isServed ? reply.wait().sorted { $0.domain < $1.domain } : []
   }
 
   var servers: [ServerStatus] { state.withLock { $0.servers } }
@@ -83,6 +94,9 @@ final class ResolverMailbox: Sendable {
 
   // MARK: The resolver thread
 
+  /// From now on there is a thread that takes orders.
+  func begin() { state.withLock { $0.isServed = true } }
+
   func take() -> Orders {
     state.withLock { state in
       if state.isSignalled {
@@ -95,9 +109,15 @@ final class ResolverMailbox: Sendable {
     }
   }
 
-  func publish(_ status: DomainStatus) { state.withLock { $0.statuses[status.domain] = status } }
-
   func publish(_ servers: [ServerStatus]) { state.withLock { $0.servers = servers } }
 
-  func withdraw(_ domain: DomainName) { state.withLock { $0.statuses[domain] = nil } }
+  /// There is no thread any more: whoever waits for it, waits no longer.
+  func end() {
+    let waiting = state.withLock { state in
+      state.isServed = false
+      defer { state.orders.inquiries = [] }
+      return state.orders.inquiries
+    }
+    for reply in waiting { reply.fulfil([]) }
+  }
 }

@@ -13,10 +13,16 @@ struct Round: Sendable {
   private var others: ArraySlice<WireName>
   private(set) var pending: Set<LookupKey> = []
   private var results: [LookupKey: Lookup.Result] = [:]
+  /// Questions that need no asking, because a denial of an earlier round may still be believed.
+  private var believed: Set<LookupKey> = []
   /// When news are told without waiting for the rest.
   var tellAhead: Instant?
 
-  init(names: [WireName], specification: DomainSpecification, source: DomainStatus.Source, since: Instant, tellAhead: Instant?) {
+  /// - Parameter denied: types of which the name has no record for some time yet.
+  init(
+    names: [WireName], specification: DomainSpecification, source: DomainStatus.Source, denied: Set<RecordType> = [],
+    since: Instant, tellAhead: Instant?
+  ) {
     name = names.first ?? .root
     others = names.dropFirst()
     self.source = source
@@ -25,7 +31,13 @@ struct Round: Sendable {
     self.since = since
     self.tellAhead = tellAhead
     deadline = since + max(specification.lookupTimeout, .milliseconds(10))
-    pending = Set(firstQuestions)
+    let questions = firstQuestions
+    // All denied is nothing to believe: somebody waits for such a name to come into being.
+    if source == .dns, questions.contains(where: { $0.type != .txt && !denied.contains($0.type) }) {
+      believed = Set(questions.filter { denied.contains($0.type) })
+    }
+    for key in believed { results[key] = .answered(.empty(.noSuchRecord, timeToLive: nil), server: nil) }
+    pending = Set(questions).subtracting(believed)
   }
 
   private var firstQuestions: [LookupKey] {
@@ -43,6 +55,11 @@ struct Round: Sendable {
       for target in Set(places(in: result).map(\.target)) where !known.contains(target) && target.isHostName {
         more += [LookupKey(name: target, type: .a), LookupKey(name: target, type: .aaaa)]
       }
+    } else if pending.isEmpty, isDenied, !believed.isEmpty {
+      // The last record is gone: now it matters whether another type has come instead.
+      more = Array(believed)
+      for key in believed { results[key] = nil }
+      believed = []
     } else if pending.isEmpty, isDenied, let next = others.popFirst() {
       name = next
       results = [:]
@@ -63,6 +80,19 @@ struct Round: Sendable {
     firstQuestions.filter { $0.type != .txt }.allSatisfy { key in
       if case .answered(.empty, _) = results[key] { true } else { false }
     }
+  }
+
+  /// The denials that were asked for in this round, and how long the authority vouches for them.
+  var denials: [(type: RecordType, timeToLive: Duration?)] {
+    firstQuestions.compactMap { key in
+      guard !believed.contains(key), case .answered(.empty(_, let timeToLive), _) = results[key] else { return nil }
+      return (key.type, timeToLive.map { .seconds(Int64($0)) })
+    }
+  }
+
+  /// The types of which the name has records.
+  var answeredTypes: [RecordType] {
+    firstQuestions.compactMap { if case .answered(.records, _) = results[$0] { $0.type } else { nil } }
   }
 
   /// Whether there are endpoints already that somebody may be waiting for.

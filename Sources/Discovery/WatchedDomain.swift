@@ -9,7 +9,7 @@ import Model
 struct WatchedDomain: Sendable {
   private enum Phase: Sendable {
     case waiting
-    case asking(Round)
+    indirect case asking(Round)
   }
 
   enum Step: Hashable, Sendable {
@@ -52,6 +52,9 @@ struct WatchedDomain: Sendable {
   /// The part of a `Rotation` window that does not depend on the name.
   private static let windows = Duration.seconds(30)...Duration.seconds(300)
 
+  /// Lookups begin at multiples of this, so that of thousands of names several share a wake-up of the thread.
+  private static let grid = Duration.milliseconds(20)
+
   private(set) var specification: DomainSpecification
   private(set) var status: DomainStatus
   private var phase = Phase.waiting
@@ -63,6 +66,11 @@ struct WatchedDomain: Sendable {
   /// When the remembered answer was good; nil once a server has spoken, or where nothing is remembered.
   private var rememberedFrom: Instant?
   private var memoryIsTold = false
+  /// Until when the name is known to have no record of a type.
+  private var denials: [RecordType: Instant] = [:]
+  private var lastTold: DiscoveryUpdate?
+  /// Somebody asked for a lookup: its result is told as news even if it is none.
+  private var isRequested = false
   /// Lookups in a row of which at least one question failed.
   private var retries = 0
 
@@ -113,6 +121,7 @@ struct WatchedDomain: Sendable {
 
   /// Asks for a lookup before its time, at most once per `earlyInterval`. One that runs fulfils it: its end sets the time anew.
   mutating func requestRefresh(now: Instant) {
+    isRequested = true
     let earliest = lastStarted.map { max(now, $0 + RefreshPolicy.earlyInterval) } ?? now
     status.nextLookup = min(status.nextLookup, earliest)
   }
@@ -123,13 +132,18 @@ struct WatchedDomain: Sendable {
   /// - Returns: the first questions.
   mutating func begin(_ names: [WireName], source: DomainStatus.Source, now: Instant) -> [LookupKey] {
     let round = Round(
-      names: names, specification: specification, source: source, since: now,
+      names: names, specification: specification, source: source, denied: names.count == 1 ? deniedTypes(now: now) : [], since: now,
       tellAhead: rememberedFrom != nil && !memoryIsTold ? now + Self.patienceWithMemory : nil)
     phase = .asking(round)
     lastStarted = now
     if rememberedFrom == nil { status.source = source }
     status.isLookingUp = true
     return Array(round.pending)
+  }
+
+  /// A denial is an answer, and is believed as long as one. Not when somebody asks: there may be news.
+  private func deniedTypes(now: Instant) -> Set<RecordType> {
+    isRequested ? [] : Set(denials.filter { $0.value > now }.keys)
   }
 
   mutating func finished(_ key: LookupKey, _ result: Lookup.Result, _ context: Context, now: Instant) -> Step {
@@ -171,6 +185,16 @@ struct WatchedDomain: Sendable {
       attributes: round.attributes(&ignored) ?? attributes)
   }
 
+  /// Says of an update whether it only repeats the one before. Whoever wanted a lookup may be new and not have heard that one.
+  private mutating func marked(_ update: DiscoveryUpdate) -> DiscoveryUpdate {
+    var update = update
+    update.isRepeat = update == lastTold && !isRequested
+    isRequested = false
+    lastTold = update
+    lastTold?.isRepeat = false
+    return update
+  }
+
   /// The answer of an earlier run, told once.
   private mutating func memory(now: Instant) -> DiscoveryUpdate? {
     guard let rememberedFrom, !memoryIsTold else { return nil }
@@ -199,6 +223,9 @@ struct WatchedDomain: Sendable {
     var update = DiscoveryUpdate(
       domain: specification.domain, outcome: merge.outcome, isDrained: merge.isDrained, attributes: attributes)
     if case .failed = merge.outcome, let memory = memory(now: now) { update = memory }
+    update = marked(update)
+    for type in round.answeredTypes { denials[type] = nil }
+    for (type, timeToLive) in round.denials { denials[type] = now + context.policy.lifetime(ofDenial: timeToLive) }
     let completion = Completion(
       update: update, label: merge.label, failure: round.parts.first(where: \.isFailure), refused: refused, omitted: merge.omitted,
       ignored: newlyIgnored, failuresBefore: status.consecutiveFailures)
@@ -232,7 +259,7 @@ struct WatchedDomain: Sendable {
     let delay = context.policy.delay(
       after: finding, specification, failures: retries, lastTimeToLive: lastTimeToLive, knowsBackends: !endpoints.known.isEmpty,
       isSpread: isFirst && context.isOneOfMany, random: context.random)
-    status.nextLookup = now + delay
+    status.nextLookup = (now + delay).rounded(upTo: Self.grid)
   }
 
   // MARK: Status
@@ -279,5 +306,12 @@ struct WatchedDomain: Sendable {
       let old = stale.contains(endpoint.address) || isKept ? before.first { $0.endpoint.address == endpoint.address } : nil
       return DomainStatus.Record(endpoint: endpoint, expires: old?.expires ?? expires, isKept: isKept)
     }
+  }
+}
+
+extension Instant {
+  fileprivate func rounded(upTo step: Duration) -> Instant {
+    let beyond = nanoseconds % step.nanoseconds
+    return beyond == 0 ? self : self + .nanoseconds(step.nanoseconds - beyond)
   }
 }

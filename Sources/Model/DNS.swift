@@ -132,6 +132,8 @@ package struct DiscoveryUpdate: Hashable, Sendable {
   package let attributes: TextAttributes?
   /// Nil for news. Else the answer is remembered from an earlier run, and this old.
   package let age: Duration?
+  /// A scheduled lookup brought what the one before it brought: no news to anybody who heard that.
+  package var isRepeat = false
 
   package init(
     domain: DomainName, outcome: Outcome, isDrained: Bool = false, attributes: TextAttributes? = nil, age: Duration? = nil

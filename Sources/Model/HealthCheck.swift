@@ -2,8 +2,9 @@
 package struct HealthCheck: Hashable, Sendable {
   package enum Kind: Hashable, Sendable {
     case tcp
-    case http(HTTPCheck)
-    case postgres(PostgresCheck)
+    // Indirect: tens of thousands of members hold the same check, and the kind is most of it.
+    indirect case http(HTTPCheck)
+    indirect case postgres(PostgresCheck)
 
     package var name: String {
       switch self {

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 package import Model
 import Synchronization
+import Threads
 
 /// The data plane: accepts connections, gives each a backend by the routing table in force, and relays bytes until an end.
 ///

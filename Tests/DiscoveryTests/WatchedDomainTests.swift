@@ -371,6 +371,48 @@ import Testing
     #expect(try lookUp(&domain, servfail, servfail, at: 60).update.outcome == .failed(.serverFailure))
   }
 
+  // MARK: Denials
+
+  private func denied(_ seconds: UInt32) -> Lookup.Result { .answered(.empty(.noSuchRecord, timeToLive: seconds), server: nil) }
+
+  @Test func `a denied family is not asked for while its denial lasts, unless somebody asks or the other one is gone`() throws {
+    var domain = watched()
+    func asked(_ a: Lookup.Result, at seconds: Int) throws -> Set<RecordType> {
+      var types: Set<RecordType> = []
+      var open = domain.begin([Self.name], source: .dns, now: at(seconds))
+      while let key = open.popLast() {
+        types.insert(key.type)
+        if case .ask(let more) = domain.finished(key, key.type == .a ? a : denied(100), context, now: at(seconds)) { open += more }
+      }
+      return types
+    }
+    #expect(try asked(addresses(Self.one, ttl: 30), at: 0) == [.a, .aaaa])
+    #expect(try asked(addresses(Self.one, ttl: 30), at: 30) == [.a])
+    #expect(domain.status.part("AAAA")?.label == .empty)
+    #expect(try asked(addresses(Self.one, ttl: 30), at: 60) == [.a])
+    domain.requestRefresh(now: at(70))
+    #expect(try asked(addresses(Self.one, ttl: 30), at: 70) == [.a, .aaaa])
+    #expect(try asked(addresses(Self.one, ttl: 30), at: 100) == [.a])
+    #expect(try asked(addresses(Self.one, ttl: 30), at: 171) == [.a, .aaaa], "the denial is over")
+    #expect(try asked(denied(5), at: 200) == [.a, .aaaa], "before the name is called empty all is asked")
+    #expect(domain.status.lastOutcome == .empty)
+    #expect(try asked(denied(5), at: 203) == [.a, .aaaa], "a name without any record is always asked for whole")
+  }
+
+  // MARK: News and repeats
+
+  @Test func `what a scheduled lookup repeats is no news, what was asked for is`() throws {
+    var domain = watched()
+    #expect(try !lookUp(&domain, addresses(Self.one), at: 0).update.isRepeat)
+    #expect(try lookUp(&domain, addresses(Self.one), at: 60).update.isRepeat)
+    domain.requestRefresh(now: at(90))
+    #expect(try !lookUp(&domain, addresses(Self.one), at: 90).update.isRepeat, "whoever asked may not have heard it")
+    #expect(try lookUp(&domain, addresses(Self.one), at: 150).update.isRepeat)
+    #expect(try !lookUp(&domain, addresses(Self.two), at: 210).update.isRepeat)
+    #expect(try !lookUp(&domain, servfail, servfail, at: 270).update.isRepeat)
+    #expect(try lookUp(&domain, servfail, servfail, at: 271).update.isRepeat)
+  }
+
   // MARK: Status
 
   @Test func `a stray result is ignored`() {

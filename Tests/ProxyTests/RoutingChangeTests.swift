@@ -1,6 +1,7 @@
 import CLinux
 import Model
 import Testing
+import Threads
 
 @testable import Proxy
 

@@ -3,6 +3,7 @@
 /// What Swift's Glibc module does not export, and system calls that report failure as a negative errno instead of through
 /// a thread-local: the caller gets one number to switch over. Nothing else belongs here.
 
+#include <malloc.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -150,6 +151,9 @@ static inline void leba_unreserve(void *base, size_t bytes) { munmap(base, bytes
 
 /// Gives pages back to the kernel; they read as zero when touched again.
 static inline void leba_forget_pages(void *base, size_t bytes) { madvise(base, bytes, MADV_DONTNEED); }
+
+/// Gives memory back that is free but still held for later: worth it after work that is done once.
+static inline void leba_trim_heap(void) { malloc_trim(0); }
 
 /// Raises the soft limit of open descriptors to the hard one and returns what is in force.
 static inline int64_t leba_raise_descriptor_limit(void) {

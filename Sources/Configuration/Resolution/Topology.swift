@@ -9,10 +9,15 @@ package import Model
 /// The invariants: groups have unique names and members; a free entry is in one group at most; nothing that DNS says is an error.
 /// A change costs what the groups it touches cost, not what all do.
 package struct Topology: Sendable {
-  struct Record: Sendable {
+  final class Record: Sendable {
     let entry: DNSEntry
     /// Whether DNS, or the entry itself, says which group it is in, and not the file.
     let isFree: Bool
+
+    init(entry: DNSEntry, isFree: Bool) {
+      self.entry = entry
+      self.isFree = isFree
+    }
   }
 
   /// What discovery has to watch: one for each distinct domain, in the order of the file.

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import Model
 import Synchronization
+import Threads
 
 /// What the control path asks of a worker. Executed in order, between two passes over the sockets.
 enum Command: Sendable {

@@ -1,4 +1,5 @@
 import Model
+import Threads
 
 /// A (group, role) pair as a number: what a listener routes to.
 typealias RouteNumber = Int32

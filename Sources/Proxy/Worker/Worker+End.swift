@@ -1,5 +1,6 @@
 import Glibc
 import Model
+import Threads
 
 /// The ways out. Every accepted connection comes through `finish`, which counts it, exactly once.
 extension Worker where E: ~Copyable {

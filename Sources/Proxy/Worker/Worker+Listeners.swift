@@ -1,5 +1,6 @@
 import Glibc
 import Model
+import Threads
 
 /// Listeners, and what happens to a connection until it wants a backend.
 extension Worker where E: ~Copyable {

@@ -1,5 +1,6 @@
 import Glibc
 import Model
+import Threads
 
 /// The bounds one worker keeps to.
 struct WorkerSettings: Sendable {

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import Model
 import Synchronization
+import Threads
 
 /// A running worker as the control path sees it: a mailbox and, in the end, its last counts.
 final class WorkerThread: Sendable {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import LebaConfiguration
 import Logging
 import Model
@@ -18,6 +19,8 @@ struct RunCommand: AsyncParsableCommand {
   func run() async throws {
     var configuration = try file.load(onError: .usage)
     if let engine { configuration.engine = engine }
+    // The text and the tree of a large file are many times what is kept of them.
+    leba_trim_heap()
     let logger = Logger.sidecar(level: logLevel)
     do {
       let sidecar = try Sidecar(configuration, file: file.path, logger: logger)

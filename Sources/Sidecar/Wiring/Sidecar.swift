@@ -51,7 +51,7 @@ final class Sidecar: Sendable {
         settings: configuration.resolver, ownListeners: configuration.listeners.map(\.address) + [configuration.apiAddress],
         seed: .random(in: .min ... .max),
         onUpdate: { update in
-          loop.post(.discoveryUpdated(update))
+          if !update.isRepeat { loop.post(.discoveryUpdated(update)) }
           journal.take(update)
         },
         onNotice: { notice in logger.log(level: notice.severity.logLevel, "\(notice.text)") })
