@@ -2,10 +2,6 @@ package import Model
 
 /// Something a person may want to read in the log. Already limited in rate: a DNS outage does not flood.
 package struct DiscoveryNotice: Hashable, Sendable {
-  package enum Severity: Hashable, Sendable {
-    case info, warning, error
-  }
-
   package enum Kind: String, Hashable, Sendable {
     case noServers = "no_servers"
     case serversChanged = "servers_changed"
@@ -19,12 +15,12 @@ package struct DiscoveryNotice: Hashable, Sendable {
     case textIgnored = "text_ignored"
   }
 
-  package let severity: Severity
+  package let severity: NoticeSeverity
   package let kind: Kind
   package let domain: DomainName?
   package let text: String
 
-  init(_ severity: Severity, _ kind: Kind, _ domain: DomainName? = nil, _ text: String) {
+  init(_ severity: NoticeSeverity, _ kind: Kind, _ domain: DomainName? = nil, _ text: String) {
     self.severity = severity
     self.kind = kind
     self.domain = domain

@@ -2,7 +2,7 @@ import Model
 
 // What people are told, and the files that say whom to ask.
 extension ResolverLoop {
-  func notify(_ severity: DiscoveryNotice.Severity, _ kind: DiscoveryNotice.Kind, _ domain: DomainName?, _ text: String) {
+  func notify(_ severity: NoticeSeverity, _ kind: DiscoveryNotice.Kind, _ domain: DomainName?, _ text: String) {
     if let notice = notices.pass(DiscoveryNotice(severity, kind, domain, text), now: Self.now()) { onNotice(notice) }
   }
 

@@ -36,7 +36,7 @@ extension TextAttributes {
     switch key {
     case "is_primary": isPrimary = Self.boolean(value)
     case "maintenance": maintenance = Self.boolean(value)
-    case "group_name": group = Self.isName(value) ? GroupName(String(value)) : nil
+    case "group_name": group = GroupName.isWellFormed(value) ? GroupName(String(value)) : nil
     case "weight": weight = UInt16(value).map(Int.init)
     case "zone": zone = Self.isZone(value) ? String(value) : nil
     case "mode": mode = GroupMode(rawValue: value.lowercased())
@@ -63,19 +63,6 @@ extension TextAttributes {
     case "false": false
     default: nil
     }
-  }
-
-  /// The rule of the configuration for names: they stand in URLs, labels and tables.
-  private static func isName(_ value: Substring) -> Bool {
-    (1...253).contains(value.utf8.count) && value != "." && value != ".."
-      && value.utf8.allSatisfy { byte in
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-          UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
-          true
-        default: false
-        }
-      }
   }
 
   private static func isZone(_ value: Substring) -> Bool {

@@ -167,7 +167,10 @@ struct WatchedDomain: Sendable {
     guard let due = round.tellAhead, due <= now else { return (nil, nil) }
     round.tellAhead = nil
     phase = .asking(round)
-    return (newsAhead(round, context, now: now), nil)
+    let news = newsAhead(round, context, now: now)
+    // What the end repeats of it is told once more: it is more certain.
+    if news != nil { lastTold = nil }
+    return (news, nil)
   }
 
   private mutating func newsAhead(_ round: Round, _ context: Context, now: Instant) -> DiscoveryUpdate? {

@@ -1,3 +1,5 @@
+import Model
+
 extension JournalDatabase {
   /// Opens the database of a directory. One that cannot be used is set aside, and a new one made; `report` is told.
   ///

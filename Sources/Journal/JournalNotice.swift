@@ -1,9 +1,7 @@
+package import Model
+
 /// Something a person may want to read in the log. Already limited in rate: a full disk does not flood.
 package struct JournalNotice: Hashable, Sendable {
-  package enum Severity: Hashable, Sendable {
-    case info, warning, error
-  }
-
   package enum Kind: String, Hashable, Sendable {
     case cannotOpen = "cannot_open"
     case inUse = "in_use"
@@ -17,11 +15,11 @@ package struct JournalNotice: Hashable, Sendable {
     case recovered
   }
 
-  package let severity: Severity
+  package let severity: NoticeSeverity
   package let kind: Kind
   package let text: String
 
-  init(_ severity: Severity, _ kind: Kind, _ text: String) {
+  init(_ severity: NoticeSeverity, _ kind: Kind, _ text: String) {
     self.severity = severity
     self.kind = kind
     self.text = text

@@ -10,6 +10,20 @@ extension Name {
   package init(stringLiteral value: String) { self.init(value) }
   package var description: String { rawValue }
   package static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+
+  /// Whether a person, or DNS, may call something this: it fits into a URL path, a metric label and a table column without escapes, and
+  /// is not mistaken for `address:port`. "." and ".." would be steps of a path.
+  package static func isWellFormed(_ text: some StringProtocol) -> Bool {
+    let allowed = text.utf8.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+        UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+        true
+      default: false
+      }
+    }
+    return allowed && (1...253).contains(text.utf8.count) && text != "." && text != ".."
+  }
 }
 
 /// A failover group: `app-servers`.

@@ -100,7 +100,7 @@ import Yams
     let items = Array(repeating: "a", count: Document.maximumNodes).joined(separator: ",")
     #expect(
       diagnostics("zone: [\(items)]").map { $0.drop { $0 != ":" }.drop { $0 != " " } } == [
-        " error: the file holds more than 200000 values; make it smaller"
+        " error: the file holds more than 500000 values; make it smaller"
       ])
   }
 

@@ -63,7 +63,7 @@ import Testing
 
   @Test func aLargeFile() throws {
     let file = try folder.write("large.yaml", [UInt8](repeating: UInt8(ascii: "#"), count: Document.maximumSize + 1))
-    #expect(problem(file) == "\(file):1:1: error: the file '\(file)' is larger than 1024 KiB; make it smaller")
+    #expect(problem(file) == "\(file):1:1: error: the file '\(file)' is larger than 4096 KiB; make it smaller")
   }
 
   private static let malformed: [([UInt8], String)] = [

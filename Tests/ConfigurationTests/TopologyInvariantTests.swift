@@ -86,7 +86,7 @@ import Testing
     let groups = topology.groups
     #expect(Set(groups.map(\.name)).count == groups.count)
     for group in groups {
-      #expect(!group.members.isEmpty && isName(group.name.rawValue))
+      #expect(!group.members.isEmpty && GroupName.isWellFormed(group.name.rawValue))
       #expect(Set(group.members.map(\.origin)).count == group.members.count)
       #expect(group.members.allSatisfy { (0...65535).contains($0.weight ?? 1) })
     }

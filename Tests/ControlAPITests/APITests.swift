@@ -213,4 +213,80 @@ import Testing
       #expect(answer9.status == 413)
     }
   }
+
+  // MARK: DNS
+
+  @Test func `the status of DNS has the fields of the contract`() async throws {
+    try await withAPI { api, _ in
+      let answer = try await api.call("GET", "/api/v1/dns/status")
+      #expect(answer.status == 200)
+      #expect(answer.body["count"] as? Int == 1)
+      let domain = try #require((answer.body["domains"] as? [[String: Any]])?.first)
+      let keys: Set = [
+        "domain", "record", "source", "outcome", "server", "records", "ttl_left_seconds", "next_refresh_seconds", "age_seconds",
+        "questions", "attributes", "refused", "lookups",
+      ]
+      #expect(keys.isSubset(of: Set(domain.keys)))
+      #expect(domain["ttl_left_seconds"] as? Double == 12.5)
+      #expect((domain["attributes"] as? [String: Any])?["group_name"] as? String == "pg")
+      #expect((domain["lookups"] as? [String: Any])?["addresses_refused"] as? Int == 1)
+      let server = try #require((answer.body["servers"] as? [[String: Any]])?.first)
+      #expect(server["address"] as? String == "127.0.0.1:53")
+    }
+  }
+
+  @Test func `an entry is made once, checked by a dry run, and removed`() async throws {
+    try await withAPI { api, _ in
+      let body = #"{"domain": "new.example.com", "port": 5432, "protocol": "postgres", "txt": true, "resolution_interval": "30s"}"#
+      let dry = try await api.call("POST", "/api/v1/dns/backends?dry_run=true", body)
+      #expect(dry.status == 200)
+      let made = try await api.call("POST", "/api/v1/dns/backends", body)
+      #expect(made.status == 201)
+      #expect(made["resolution_interval"] == "30s" && made["protocol"] == "postgres" && made["origin"] == "api")
+      let list = try await api.call("GET", "/api/v1/dns/backends")
+      #expect(
+        (list.body["dns_backends"] as? [[String: Any]])?.map { $0["domain"] as? String } == [
+          "declared.example.com", "new.example.com",
+        ])
+      let again = try await api.call("POST", "/api/v1/dns/backends", body)
+      #expect(again.status == 409)
+      let deleted = try await api.call("DELETE", "/api/v1/dns/backends/NEW.example.com.")
+      #expect(deleted["deleted"] == "new.example.com")
+    }
+  }
+
+  @Test(
+    arguments: [
+      ("POST", "/api/v1/dns/backends", #"{"port": 1}"#, 422, "domain"),
+      ("POST", "/api/v1/dns/backends", #"{"domain": "x.test", "port": 1, "weigth": 1}"#, 422, "weigth"),
+      ("POST", "/api/v1/dns/backends", #"{"domain": "x.test", "port": 0}"#, 422, "port"),
+      ("POST", "/api/v1/dns/backends", #"{"domain": "x.test", "port": 1, "ttl": "soon"}"#, 422, "soon"),
+      ("POST", "/api/v1/dns/backends", "{", 400, "JSON"),
+      ("DELETE", "/api/v1/dns/backends/nowhere.test", nil, 404, "nowhere.test"),
+      ("DELETE", "/api/v1/dns/backends/declared.example.com", nil, 409, "declared"),
+      ("PUT", "/api/v1/dns/backends", "{}", 405, "POST"),
+      ("POST", "/api/v1/dns/refresh", #"{"domain": "nowhere.test"}"#, 404, "nowhere.test"),
+      ("POST", "/api/v1/dns/refresh", #"{"name": "x"}"#, 422, "name"),
+      ("GET", "/api/v1/dns/refresh", nil, 405, "POST"),
+    ] as [(String, String, String?, Int, String)])
+  func `wrong requests about DNS get a problem`(method: String, target: String, body: String?, status: Int, says: String)
+    async throws
+  {
+    try await withAPI { api, _ in
+      let answer = try await api.call(method, target, body)
+      #expect(answer.status == status)
+      #expect(answer.type == "application/problem+json")
+      #expect(answer["detail"].contains(says), "\(answer.text)")
+    }
+  }
+
+  @Test func `a refresh takes one name, all names, or nothing to say`() async throws {
+    try await withAPI { api, _ in
+      for body in ["", "{}", #"{"domain": "DB.example.com"}"#] {
+        let answer = try await api.call("POST", "/api/v1/dns/refresh", body)
+        #expect(answer.status == 200)
+        #expect(answer.body["refreshing"] as? [String] == ["db.example.com"])
+      }
+    }
+  }
 }

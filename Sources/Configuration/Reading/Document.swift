@@ -6,13 +6,13 @@ import Yams
 /// Everything after that is read through `Value` and reported together.
 enum Document {
   /// A configuration of ten thousand backends fits.
-  static let maximumSize = 1 << 20
+  static let maximumSize = 4 << 20
   /// The contract needs seven.
   static let maximumDepth = 32
   /// Where aliases are used at all.
   static let maximumAnchors = 8
   /// After aliases are followed.
-  static let maximumNodes = 200_000
+  static let maximumNodes = 500_000
 
   /// Without the byte order mark that some editors write.
   static func text(ofFile path: String) throws(PlacedComplaint) -> String {

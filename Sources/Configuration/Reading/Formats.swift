@@ -84,7 +84,7 @@ extension Format {
   /// mistaken for `address:port`.
   static func name() -> Self where Output: Name {
     Format(expected: "a name") { text throws(Complaint) in
-      guard isName(text.value) else {
+      guard Output.isWellFormed(text.value) else {
         throw Complaint("\(text.shown) is not a name", "use up to 253 letters, digits, '-', '_' and '.'")
       }
       return Output(text.value)
@@ -123,19 +123,6 @@ extension Format {
     guard secret.utf8.count <= 4096 else { throw Complaint("the secret is longer than 4096 bytes", "use a shorter one") }
     return Secret(secret)
   }
-}
-
-func isName(_ text: String) -> Bool {
-  let allowed = text.utf8.allSatisfy { byte in
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
-      true
-    case UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."): true
-    default: false
-    }
-  }
-  // "." and ".." would be steps of a URL path.
-  return allowed && (1...253).contains(text.utf8.count) && text != "." && text != ".."
 }
 
 /// Digits only: no sign, no underscore, no leading zero that YAML 1.1 would read as octal.

@@ -48,7 +48,7 @@ extension TextAttributes {
   /// Without what could not stand in a file. The resolver reads by the same rules; a state file of an earlier run may not have.
   func checked(_ ignored: inout Set<IneffectiveText>) -> TextAttributes {
     var checked = self
-    if let group, !isName(group.rawValue) {
+    if let group, !GroupName.isWellFormed(group.rawValue) {
       checked.group = nil
       ignored.insert(IneffectiveText(.groupName, .badValue))
     }

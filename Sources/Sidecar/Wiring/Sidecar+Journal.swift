@@ -34,13 +34,3 @@ extension Journal {
     }
   }
 }
-
-extension JournalNotice.Severity {
-  var logLevel: Logger.Level {
-    switch self {
-    case .info: .info
-    case .warning: .warning
-    case .error: .error
-    }
-  }
-}

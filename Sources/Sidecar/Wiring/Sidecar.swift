@@ -64,6 +64,8 @@ final class Sidecar: Sendable {
 
   /// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once.
   func run() async throws {
+    // A file size limit is a full disk to the journal, and no reason to end.
+    signal(SIGXFSZ, SIG_IGN)
     // libdispatch makes its timer descriptor with the first timer, and traps when there is none to be had by then: have it now.
     try await Task.sleep(for: .nanoseconds(1))
     let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
@@ -159,7 +161,7 @@ final class Sidecar: Sendable {
   }
 }
 
-extension DiscoveryNotice.Severity {
+extension NoticeSeverity {
   fileprivate var logLevel: Logger.Level {
     switch self {
     case .info: .info

@@ -1,0 +1,4 @@
+/// How much a notice to the operator matters.
+package enum NoticeSeverity: Hashable, Sendable {
+  case info, warning, error
+}
