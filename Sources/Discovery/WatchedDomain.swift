@@ -229,20 +229,18 @@ struct WatchedDomain: Sendable {
     update = marked(update)
     for type in round.answeredTypes { denials[type] = nil }
     for (type, timeToLive) in round.denials { denials[type] = now + context.policy.lifetime(ofDenial: timeToLive) }
+    status.parts = round.parts
     let completion = Completion(
-      update: update, label: merge.label, failure: round.parts.first(where: \.isFailure), refused: refused, omitted: merge.omitted,
+      update: update, label: merge.label, failure: status.parts.first(where: \.isFailure), refused: refused, omitted: merge.omitted,
       ignored: newlyIgnored, failuresBefore: status.consecutiveFailures)
     record(completion, round, now: now)
     noteRecords(merge, replacing: before, now: now)
     // A TXT lookup that failed is worth an early try like a family that did.
-    let finding: RefreshPolicy.Finding =
-      if case .answered(let timeToLive, false) = merge.finding, round.textFailed {
-        .answered(timeToLive: min(timeToLive, round.textTimeToLive ?? timeToLive), isPartial: true)
-      } else if case .answered(let timeToLive, let isPartial) = merge.finding {
-        .answered(timeToLive: min(timeToLive, round.textTimeToLive ?? timeToLive), isPartial: isPartial)
-      } else {
-        merge.finding
-      }
+    var finding = merge.finding
+    if case .answered(let timeToLive, let isPartial) = finding {
+      finding = .answered(
+        timeToLive: min(timeToLive, round.textTimeToLive ?? timeToLive), isPartial: isPartial || round.textFailed)
+    }
     schedule(finding, context, now: now)
     return completion
   }
@@ -269,7 +267,6 @@ struct WatchedDomain: Sendable {
 
   private mutating func record(_ completion: Completion, _ round: Round, now: Instant) {
     status.isLookingUp = false
-    status.parts = round.parts
     status.lastOutcome = completion.label
     status.lastLookupEnded = now
     status.lastLookupDuration = now - round.since
