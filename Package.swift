@@ -55,9 +55,15 @@ let packageTargets: [Target] = [
   .target(
     name: "LebaConfiguration", dependencies: ["Model", .product(name: "Yams", package: "Yams")], path: "Sources/Configuration",
     swiftSettings: strict),
-  library("Journal", ["Model", .product(name: "GRDB", package: "GRDB.swift")]),
   library(
-    "Health", ["Model", "PostgresWire", logging, .product(name: "Crypto", package: "swift-crypto")] + nio),
+    "Journal",
+    ["Model", .product(name: "Crypto", package: "swift-crypto"), .product(name: "GRDB", package: "GRDB.swift")]),
+  library(
+    "Health",
+    [
+      "Model", "PostgresWire", logging, .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    ] + nio),
   library(
     "ControlAPI",
     [
@@ -94,6 +100,7 @@ let package = Package(
       .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
       .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
       .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+      .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
       .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
       .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
       .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),

@@ -48,7 +48,8 @@ extension Configuration {
     let question: String =
       switch check.kind {
       case .tcp: "tcp connect"
-      case .http(let http): "http GET \(http.path)"
+      case .http(let http): "\(check.kind.name) GET \(http.path)"
+      case .tls, .mysql, .redis, .exec, .criteria: check.kind.name
       case .postgres(let postgres): "postgres \(postgres.depth.rawValue)"
       }
     return """

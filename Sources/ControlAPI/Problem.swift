@@ -36,8 +36,10 @@ extension Problem {
     case .invalid(let why): self.init(status: .unprocessableContent, detail: why)
     case .command(let error):
       switch error {
-      case .unknownGroup, .notAMember: self.init(status: .notFound, detail: error.description)
-      case .groupExists, .notEligible: self.init(status: .conflict, detail: error.description)
+      case .unknownGroup, .notAMember, .unknownBackend, .unknownWindow, .noOverride:
+        self.init(status: .notFound, detail: error.description)
+      case .groupExists, .notEligible, .memberExists, .memberIsDescribed, .windowExists, .windowIsConfigured:
+        self.init(status: .conflict, detail: error.description)
       }
     case .dnsEntry(let refusal):
       switch refusal {

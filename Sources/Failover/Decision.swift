@@ -26,13 +26,32 @@ package struct Decision: Hashable, Sendable {
     case roleChanged = "role_changed"
     /// An answer names addresses that this group may not use.
     case addressRefused = "address_refused"
+    /// A person, or a window, takes a backend out of service, or puts it back.
+    case drained
+    case undrained
+    case maintenanceBegan = "maintenance_began"
+    case maintenanceEnded = "maintenance_ended"
+    /// It was due, and nobody else could have served.
+    case maintenanceCancelled = "maintenance_cancelled"
+    /// The score of a member fell below, or rose above, a bound of `predictive`.
+    case degraded
+    case restored
+    /// Changes of primary that were due are not made, for a while.
+    case failoversSuspended = "failovers_suspended"
+    case failoversResumed = "failovers_resumed"
+    /// A person's choice of primary is over.
+    case overrideLifted = "override_lifted"
+    /// A group in shadow mode would have changed its primary.
+    case shadowed
 
     /// Whether the group's primary is another one afterwards.
     package var changesPrimary: Bool {
       switch self {
       case .failover, .failback, .manual: true
       case .elected, .holdBegan, .holdEnded, .twoWritable, .groupCreated, .groupChanged, .groupDeleted, .memberAdded,
-        .memberRemoved, .healthChanged, .roleChanged, .addressRefused:
+        .memberRemoved, .healthChanged, .roleChanged, .addressRefused, .drained, .undrained, .maintenanceBegan,
+        .maintenanceEnded, .maintenanceCancelled, .degraded, .restored, .failoversSuspended, .failoversResumed,
+        .overrideLifted, .shadowed:
         false
       }
     }

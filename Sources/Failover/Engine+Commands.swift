@@ -6,12 +6,29 @@ package enum CommandError: Error, Hashable, Sendable, CustomStringConvertible {
   case groupExists(GroupName)
   case notAMember(BackendID, of: GroupName)
   case notEligible(BackendID, Member.Ineligibility)
+  case unknownBackend(BackendID)
+  case memberExists(BackendID, of: GroupName)
+  /// The file or DNS names it there; only they can take it out.
+  case memberIsDescribed(BackendID, of: GroupName)
+  case windowExists(String)
+  case unknownWindow(String)
+  /// Windows of the file are changed there.
+  case windowIsConfigured(String)
+  case noOverride(GroupName)
 
   package var description: String {
     switch self {
     case .unknownGroup(let name): "there is no group '\(name)'"
     case .groupExists(let name): "the group '\(name)' exists already"
     case .notAMember(let id, let group): "'\(id)' is not a member of '\(group)'"
+    case .unknownBackend(let id): "no group has a backend '\(id)'"
+    case .memberExists(let id, let group): "'\(id)' is a member of '\(group)' already"
+    case .memberIsDescribed(let id, let group):
+      "'\(id)' is in '\(group)' because the configuration or DNS says so; take it out there, or drain it"
+    case .windowExists(let id): "there is a maintenance window '\(id)' already"
+    case .unknownWindow(let id): "there is no maintenance window '\(id)'"
+    case .windowIsConfigured(let id): "the maintenance window '\(id)' is in the configuration file; change it there"
+    case .noOverride(let group): "nobody has chosen the primary of '\(group)': there is nothing to lift"
     case .notEligible(let id, let why): "'\(id)' cannot be the primary (\(why)); set \"force\" to choose it all the same"
     }
   }

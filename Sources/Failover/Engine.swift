@@ -24,8 +24,13 @@ package struct Engine: Sendable {
   private var generation: UInt64 = 0
   private var sequence: UInt64 = 0
   let holdRemoved: Duration
+  /// Where this host is, for groups with zone affinity.
+  let zone: String?
 
-  package init(holdRemoved: Duration) { self.holdRemoved = holdRemoved }
+  package init(holdRemoved: Duration, zone: String? = nil) {
+    self.holdRemoved = holdRemoved
+    self.zone = zone
+  }
 
   package subscript(name: GroupName) -> Group? { index[name].flatMap { slots[$0]?.group } }
 
@@ -52,6 +57,8 @@ package struct Engine: Sendable {
       return change(index[signal.member.group].map { [$0] } ?? [], now: now) { $0.dataPathFailed(signal, now: now, into: &$1) }
     case .discoveryUpdated(let update):
       return change(users[update.domain]?.sorted() ?? [], now: now) { $0.discoveryUpdated(update, now: now, into: &$1) }
+    case .windowsConfigured, .wallClockRead, .remembered:
+      return []
     case .deadlineReached:
       var due: [Int] = []
       while let slot = deadlines.popExpired(at: now) { due.append(Int(slot)) }

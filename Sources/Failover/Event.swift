@@ -11,6 +11,12 @@ package enum Event: Sendable {
   case probeFinished(ProbeReport)
   case discoveryUpdated(DiscoveryUpdate)
   case dataPathFailed(DataPathSignal)
+  /// All maintenance windows of the file; those that were made through the API stay.
+  case windowsConfigured([MaintenanceWindow])
+  /// What the clock on the wall says now. Told at the start, and whenever it is not where the monotonic clock would have it.
+  case wallClockRead(WallTime)
+  /// What an earlier run left behind. Told before the groups are configured; a group that does not exist yet finds it when it is made.
+  case remembered(groups: [GroupMemory], windows: [MaintenanceWindow])
   /// Nothing happened but time: `Engine.nextDeadline` was reached.
   case deadlineReached
 }
@@ -32,4 +38,10 @@ package enum Effect: Hashable, Sendable {
   case probeNow(MemberKey)
   case lookUpNow(DomainName)
   case record(Decision)
+  /// To be kept over a restart. A later one for the same group takes its place.
+  case remember(GroupMemory)
+  /// The group is gone, and so is what is remembered of it.
+  case forget(GroupName)
+  /// All windows that were made through the API and are not over.
+  case rememberWindows([MaintenanceWindow])
 }

@@ -9,7 +9,7 @@ extension Group {
     let wasFlawless = members[position].isFlawless
     let change: Health.Change
     switch report.outcome {
-    case .passed(_, let role):
+    case .passed(_, let role, _):
       if let role { members[position].proveRole(role, now: now) }
       change = members[position].health.probePassed(check: check, now: now)
     case .failed(let failure) where failure.kind == .local:

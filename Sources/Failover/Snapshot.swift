@@ -19,6 +19,20 @@ package struct GroupSnapshot: Hashable, Sendable {
   package let lastFailover: Instant?
   package let failoverCount: Int
   package let pinned: Bool
+  /// A person's choice of primary, while it counts.
+  package let override: Group.Override?
+  /// Where the preferred primary would take over from the present one, or is about to.
+  package let failback: FailbackSnapshot?
+  /// `minimum_interval`, doubled as often as the group flaps.
+  package let effectiveInterval: Duration
+  /// Until then no automatic change of primary is made; nil when one could be made now.
+  package let nextAllowedChange: Instant?
+  /// Automatic changes of primary within the time of `maximum_failovers`.
+  package let recentFailovers: Int
+  /// Why automatic changes are suspended; nil when they are not.
+  package let suspension: String?
+  /// In shadow mode: who would be the primary.
+  package let shadowPrimary: BackendID?
   /// How many addresses of DNS answers were refused, by the group's own `allowed_cidrs`, since the group exists.
   package let refusedAddresses: UInt64
   package let members: [MemberSnapshot]
@@ -26,6 +40,24 @@ package struct GroupSnapshot: Hashable, Sendable {
   package var primaryIsHealthy: Bool { members.contains { $0.id == primary && $0.health == .up } }
   package var healthyCount: Int { members.count { $0.health == .up } }
   package var failedCount: Int { members.count { $0.health == .down } }
+}
+
+/// A recovered preferred primary that is not the primary.
+package struct FailbackSnapshot: Hashable, Sendable {
+  package let backend: BackendID
+  /// Since when it could take over without interruption.
+  package let readySince: Instant
+  /// How often it failed in the hour before now.
+  package let flaps: Int
+  /// When it takes over by itself; nil where a person has to say so.
+  package let due: Instant?
+
+  package init(backend: BackendID, readySince: Instant, flaps: Int, due: Instant?) {
+    self.backend = backend
+    self.readySince = readySince
+    self.flaps = flaps
+    self.due = due
+  }
 }
 
 package struct MemberSnapshot: Hashable, Sendable {
@@ -44,6 +76,12 @@ package struct MemberSnapshot: Hashable, Sendable {
   package let score: Int?
   /// nil where the check does not ask for it.
   package let role: Role?
+  package let roleAge: Duration?
+  package let replication: Replication?
+  /// The part of its weight that counts, in percent.
+  package let share: UInt8
+  /// Configuration or DNS names it as the primary.
+  package let designated: Bool
   package let administrative: Member.Administrative
   package let discovered: Member.Discovered
   package let eligible: Bool
@@ -55,7 +93,9 @@ extension Group {
     let routes = route(now: now).members
     return GroupSnapshot(
       name: name, mode: specification.mode, primary: leader, state: state(at: now), lastFailover: lastFailover,
-      failoverCount: failoverCount, pinned: override?.pin ?? false, refusedAddresses: refusedAddresses,
+      failoverCount: failoverCount, pinned: override?.pin ?? false, override: override, failback: nil,
+      effectiveInterval: specification.minimumInterval, nextAllowedChange: nextAllowedChange.flatMap { $0 > now ? $0 : nil },
+      recentFailovers: 0, suspension: nil, shadowPrimary: nil, refusedAddresses: refusedAddresses,
       members: zip(members, routes).map { snapshot(of: $0, route: $1, at: now) })
   }
 
@@ -81,7 +121,9 @@ extension Group {
     return MemberSnapshot(
       id: member.id, address: member.address, proto: member.proto, weight: member.weight, tier: member.tier, zone: member.zone,
       health: health, healthSince: member.health.since, score: member.health.score,
-      role: member.check.provesRole ? member.role(at: now) : nil, administrative: member.administrative,
+      role: member.check.provesRole ? member.role(at: now) : nil,
+      roleAge: member.check.provesRole ? member.roleAge(at: now) : nil, replication: nil, share: route.share,
+      designated: member.designated, administrative: member.administrative,
       discovered: discovered(member), eligible: obstacle == nil, reason: obstacle?.description ?? eligibleAs(member, route))
   }
 

@@ -3,14 +3,25 @@ package struct HealthCheck: Hashable, Sendable {
   package enum Kind: Hashable, Sendable {
     case tcp
     // Indirect: tens of thousands of members hold the same check, and the kind is most of it.
+    /// A handshake, and nothing after it.
+    indirect case tls(TLSCheck)
     indirect case http(HTTPCheck)
     indirect case postgres(PostgresCheck)
+    indirect case mysql(MySQLCheck)
+    indirect case redis(RedisCheck)
+    indirect case exec(ExecCheck)
+    indirect case criteria(Criteria)
 
     package var name: String {
       switch self {
       case .tcp: "tcp"
-      case .http: "http"
+      case .tls: "tls"
+      case .http(let check): check.tls == nil ? "http" : "https"
       case .postgres: "postgres"
+      case .mysql: "mysql"
+      case .redis: "redis"
+      case .exec: "exec"
+      case .criteria: "criteria"
       }
     }
   }
@@ -42,12 +53,73 @@ package struct HealthCheck: Hashable, Sendable {
   }
 
   /// Whether routing needs the member's own word on its role.
-  package var provesRole: Bool {
-    if case .postgres(let check) = kind { check.depth == .role } else { false }
-  }
+  package var provesRole: Bool { roleCheck != nil }
+
+  /// How far behind a replica may be and still serve reads; nil: however far.
+  package var maximumLag: ReplicaLag? { roleCheck?.maximumLag }
+
+  /// The first check of depth `role`, wherever it stands in the criteria.
+  private var roleCheck: PostgresCheck? { kind.postgresChecks.first { $0.depth == .role } }
 
   /// How long a proof of role is believed: a member that has not repeated it by then is `unknown`, not "still primary".
   package var roleLifetime: Duration { worstCaseDetection }
+}
+
+/// Checks put together. Every leaf asks the member's own address; `port` is another port of it.
+package indirect enum Criteria: Hashable, Sendable {
+  case check(HealthCheck.Kind, port: UInt16?)
+  /// Passes when all do. Never empty.
+  case all([Criteria])
+  /// Passes when one does. Never empty.
+  case any([Criteria])
+  /// Passes when the other does not.
+  case not(Criteria)
+}
+
+extension HealthCheck.Kind {
+  fileprivate var postgresChecks: [PostgresCheck] {
+    switch self {
+    case .postgres(let check): [check]
+    case .criteria(let criteria): criteria.postgresChecks
+    case .tcp, .tls, .http, .mysql, .redis, .exec: []
+    }
+  }
+}
+
+extension Criteria {
+  fileprivate var postgresChecks: [PostgresCheck] {
+    switch self {
+    case .check(let kind, _): kind.postgresChecks
+    case .all(let parts), .any(let parts): parts.flatMap(\.postgresChecks)
+    // What must not be so proves nothing.
+    case .not: []
+    }
+  }
+}
+
+package struct TLSCheck: Hashable, Sendable {
+  /// Sent as SNI and looked for in the certificate; nil: the domain the member was found under is not known to the probe, none is sent.
+  package var serverName: String?
+  /// Whether the certificate is checked, against the system's trust or `authorities`.
+  package var verifies: Bool
+  /// A PEM file of certificate authorities; nil: the system's.
+  package var authorities: String?
+
+  package init(serverName: String? = nil, verifies: Bool = false, authorities: String? = nil) {
+    self.serverName = serverName
+    self.verifies = verifies
+    self.authorities = authorities
+  }
+}
+
+package struct HTTPHeader: Hashable, Sendable {
+  package var name: String
+  package var value: String
+
+  package init(_ name: String, _ value: String) {
+    self.name = name
+    self.value = value
+  }
 }
 
 package struct HTTPCheck: Hashable, Sendable {
@@ -57,34 +129,95 @@ package struct HTTPCheck: Hashable, Sendable {
   package var bodyContains: String?
   /// The `Host` header; the backend's address when nil.
   package var host: String?
+  /// Sent besides `Host`, in this order.
+  package var headers: [HTTPHeader]
+  /// Nil: plain.
+  package var tls: TLSCheck?
 
-  package init(path: String = "/", statuses: [ClosedRange<Int>] = [200...399], bodyContains: String? = nil, host: String? = nil) {
+  package init(
+    path: String = "/", statuses: [ClosedRange<Int>] = [200...399], bodyContains: String? = nil, host: String? = nil,
+    headers: [HTTPHeader] = [], tls: TLSCheck? = nil
+  ) {
     self.path = path
     self.statuses = statuses
     self.bodyContains = bodyContains
     self.host = host
+    self.headers = headers
+    self.tls = tls
   }
 }
 
 package struct PostgresCheck: Hashable, Sendable {
   package enum Depth: String, CaseIterable, Hashable, Sendable {
+    /// Asks whether the server speaks TLS, reads the one byte, and leaves. Needs no user, and leaves no line in the server's log.
+    case sslRequest = "ssl_request"
     /// Reads the server's authentication request, then leaves. Proves that the server accepts sessions.
     case startup
     /// Keeps an authenticated session and asks `pg_is_in_recovery()`. Proves the role.
     case role
   }
 
+  package enum TLS: String, CaseIterable, Hashable, Sendable {
+    case disable
+    /// Where the server offers it. The certificate is not checked.
+    case prefer
+    /// Or the probe fails. The certificate is not checked, as in libpq.
+    case require
+  }
+
   package var user: String
   package var password: Secret?
   package var database: String
   package var depth: Depth
+  package var maximumLag: ReplicaLag?
+  package var tls: TLS
 
-  package init(user: String = "leba", password: Secret? = nil, database: String = "postgres", depth: Depth = .startup) {
+  package init(
+    user: String = "leba", password: Secret? = nil, database: String = "postgres", depth: Depth = .startup,
+    maximumLag: ReplicaLag? = nil, tls: TLS = .prefer
+  ) {
     self.user = user
     self.password = password
     self.database = database
     self.depth = depth
+    self.maximumLag = maximumLag
+    self.tls = tls
   }
+}
+
+/// A bound on how far a replica is behind.
+package enum ReplicaLag: Hashable, Sendable {
+  case time(Duration)
+  case bytes(UInt64)
+}
+
+package struct MySQLCheck: Hashable, Sendable {
+  /// Nil: reads the server's greeting and leaves in good order.
+  package var user: String?
+  package var password: Secret?
+
+  package init(user: String? = nil, password: Secret? = nil) {
+    self.user = user
+    self.password = password
+  }
+}
+
+package struct RedisCheck: Hashable, Sendable {
+  /// Nil: the default user.
+  package var user: String?
+  package var password: Secret?
+
+  package init(user: String? = nil, password: Secret? = nil) {
+    self.user = user
+    self.password = password
+  }
+}
+
+package struct ExecCheck: Hashable, Sendable {
+  /// The program and its arguments, never a shell; `{address}` and `{port}` stand for the member's.
+  package var command: [String]
+
+  package init(command: [String]) { self.command = command }
 }
 
 /// A value that must not be printed: logs, errors and API answers show a mask whatever formats them.

@@ -11,8 +11,24 @@ package struct ProbeReport: Hashable, Sendable {
 
 package enum ProbeOutcome: Hashable, Sendable {
   /// `role` is nil where the check does not ask for it.
-  case passed(latency: Duration, role: Role?)
+  case passed(latency: Duration, role: Role?, replication: Replication? = nil)
   case failed(ProbeFailure)
+}
+
+/// What a database says of its place in the stream of changes.
+package struct Replication: Hashable, Sendable {
+  /// Grows by one with each promotion: of two that call themselves primary, the higher is the later one.
+  package var timeline: UInt32?
+  /// Of a replica: since the last change it has replayed, zero when it has replayed all it received.
+  package var lagTime: Duration?
+  /// Of a replica: received or sent, and not replayed yet.
+  package var lagBytes: UInt64?
+
+  package init(timeline: UInt32? = nil, lagTime: Duration? = nil, lagBytes: UInt64? = nil) {
+    self.timeline = timeline
+    self.lagTime = lagTime
+    self.lagBytes = lagBytes
+  }
 }
 
 package struct ProbeFailure: Hashable, Sendable, CustomStringConvertible {

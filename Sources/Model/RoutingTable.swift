@@ -54,12 +54,16 @@ package struct MemberRoute: Hashable, Sendable {
   package var backend: BackendID
   package var address: SocketAddress
   package var weight: Int
+  /// The part of its weight that counts now, 0 to 100 percent: less while it starts slowly, is degraded, or is far away. Of members that
+  /// serve, one with 0 takes nothing, unless all have it.
+  package var share: UInt8
   package var standing: Standings
 
-  package init(backend: BackendID, address: SocketAddress, weight: Int, standing: Standings) {
+  package init(backend: BackendID, address: SocketAddress, weight: Int, share: UInt8 = 100, standing: Standings) {
     self.backend = backend
     self.address = address
     self.weight = weight
+    self.share = share
     self.standing = standing
   }
 }

@@ -13,8 +13,19 @@ package struct GroupSpecification: Hashable, Sendable {
   package var members: [MemberSource]
   package var balance: Balance
   package var failback: Failback
-  /// Between two automatic changes of primary.
+  /// Between two automatic changes of primary. Doubles while the group flaps.
   package var minimumInterval: Duration
+  /// More automatic changes of primary than this are not made; nil: no limit.
+  package var maximumFailovers: FailoverLimit?
+  /// The configured primary is pinned from the start: no automatic failover away from it.
+  package var pin: Bool
+  /// Members of this host's zone are preferred while they have the capacity.
+  package var zoneAffinity: Bool
+  /// How long a member that came up takes to reach its full share.
+  package var slowStart: Duration
+  package var predictive: Predictive?
+  /// Decides and records, and does not act: traffic stays where it is.
+  package var shadow: Bool
   /// How long a new connection waits while the group has nobody to serve it.
   package var holdTimeout: Duration
   /// How long sessions of a draining or removed member may go on.
@@ -24,8 +35,9 @@ package struct GroupSpecification: Hashable, Sendable {
 
   package init(
     name: GroupName, mode: GroupMode, members: [MemberSource], balance: Balance = .roundRobin, failback: Failback = .manual,
-    minimumInterval: Duration = .seconds(10), holdTimeout: Duration = .seconds(10), drainTimeout: Duration = .seconds(30),
-    allowedRanges: [AddressRange] = []
+    minimumInterval: Duration = .seconds(10), maximumFailovers: FailoverLimit? = nil, pin: Bool = false,
+    zoneAffinity: Bool = false, slowStart: Duration = .zero, predictive: Predictive? = nil, shadow: Bool = false,
+    holdTimeout: Duration = .seconds(10), drainTimeout: Duration = .seconds(30), allowedRanges: [AddressRange] = []
   ) {
     self.name = name
     self.mode = mode
@@ -33,9 +45,39 @@ package struct GroupSpecification: Hashable, Sendable {
     self.balance = balance
     self.failback = failback
     self.minimumInterval = minimumInterval
+    self.maximumFailovers = maximumFailovers
+    self.pin = pin
+    self.zoneAffinity = zoneAffinity
+    self.slowStart = slowStart
+    self.predictive = predictive
+    self.shadow = shadow
     self.holdTimeout = holdTimeout
     self.drainTimeout = drainTimeout
     self.allowedRanges = allowedRanges
+  }
+}
+
+/// `maximum_failovers`: `count` automatic changes of primary in any span of `within`.
+package struct FailoverLimit: Hashable, Sendable {
+  package var count: Int
+  package var within: Duration
+
+  package init(count: Int, within: Duration) {
+    self.count = count
+    self.within = within
+  }
+}
+
+/// What the health score, 0 to 100, does before probes fail. Nil: nothing.
+package struct Predictive: Hashable, Sendable {
+  /// Below it, a member gets less traffic, down to none at `ejectBelow` or 0.
+  package var degradeBelow: Int?
+  /// Below it, a member is not eligible while another is.
+  package var ejectBelow: Int?
+
+  package init(degradeBelow: Int? = nil, ejectBelow: Int? = nil) {
+    self.degradeBelow = degradeBelow
+    self.ejectBelow = ejectBelow
   }
 }
 

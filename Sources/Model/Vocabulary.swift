@@ -22,6 +22,12 @@ package enum GroupMode: String, CaseIterable, Hashable, Sendable {
 package enum Balance: String, CaseIterable, Hashable, Sendable {
   case roundRobin = "round_robin"
   case leastConnections = "least_connections"
+  /// Of two chosen at random, the one with the lower product of latency and load; a peak counts at once, and fades.
+  case peakEWMA = "peak_ewma"
+  /// By the client's address. When backends come and go, many clients move.
+  case sourceHash = "source_hash"
+  /// By the client's address. When a backend comes or goes, only its own share of the clients moves.
+  case consistentHash = "consistent_hash"
 }
 
 /// What a backend says it is. `unknown` is not `primary`.

@@ -131,7 +131,7 @@ struct Script {
   }
 
   private mutating func note(_ effects: [Effect]) -> [Told] {
-    effects.map { effect in
+    effects.compactMap { effect -> Told? in
       switch effect {
       case .publish(let change):
         if change.removed.contains(Self.group) { return .gone }
@@ -140,6 +140,8 @@ struct Script {
       case .replaceProbes(_, let targets): return .plan(targets.map(\.member.backend))
       case .probeNow(let member): return .probeNow(member.backend)
       case .lookUpNow(let domain): return .lookUp(domain)
+      // What is kept for the next run is told apart.
+      case .remember, .forget, .rememberWindows: return nil
       case .record(let decision):
         decisions.append(decision)
         return .record(decision.kind, decision.to)

@@ -68,7 +68,7 @@ struct Auditor {
         if targets.isEmpty { plan[group] = nil }
       case .probeNow(let member):
         if plan[member.group]?[member.backend] == nil { wrong.append("asks to probe \(member), which is not in the plan") }
-      case .lookUpNow:
+      case .lookUpNow, .remember, .forget, .rememberWindows:
         break
       case .record(let decision):
         sequence += 1

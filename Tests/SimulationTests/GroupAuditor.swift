@@ -129,7 +129,8 @@ struct GroupAuditor {
     case .setPrimary(specification.name, let backend, let force, let pin):
       let needsForce = before?.member(backend)?.obstacle(at: now) != nil
       choice = Choice(backend: backend, force: force && needsForce, pin: pin)
-    case .event(.deadlineReached), .event(.groupsConfigured), .event(.groupsChanged), .setPrimary, .created, .deleted:
+    case .event(.deadlineReached), .event(.groupsConfigured), .event(.groupsChanged), .event(.windowsConfigured),
+      .event(.wallClockRead), .event(.remembered), .setPrimary, .created, .deleted:
       break
     }
   }
@@ -137,7 +138,7 @@ struct GroupAuditor {
   private mutating func hear(_ outcome: ProbeOutcome, of id: BackendID, now: Instant) {
     var known = heard[id] ?? Heard()
     switch outcome {
-    case .passed(_, let role):
+    case .passed(_, let role, _):
       known.passes += 1
       known.failures = 0
       known.signals = 0

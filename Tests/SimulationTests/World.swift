@@ -197,6 +197,7 @@ struct World {
       case .replaceProbes(let group, let targets): replan(group, targets)
       case .probeNow(let member): probeEarly(member)
       case .lookUpNow(let domain): lookUpEarly(domain)
+      case .remember, .forget, .rememberWindows: break
       case .record(let decision):
         decisions.append(decision)
         note("\(decision.group) \(decision.kind.rawValue) \(decision.to?.rawValue ?? "-"): \(decision.reason) \(decision.evidence)")

@@ -32,7 +32,7 @@ final class HTTPProber: Prober {
         if let failure = self.check.objection(to: response) {
           self.onEvent(.failed(failure, sessionEnded: false))
         } else {
-          self.onEvent(.passed(nil))
+          self.onEvent(.passed(nil, nil))
         }
       case .failure(let failure):
         self.onEvent(.failed(failure, sessionEnded: false))

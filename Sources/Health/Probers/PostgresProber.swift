@@ -84,17 +84,17 @@ final class PostgresProber: Prober {
     case .becameReady: ask()
     case .acceptsSessions:
       stop()
-      onEvent(.passed(nil))
+      onEvent(.passed(nil, nil))
     case .answered(let isInRecovery):
       session?.isEstablished = true
       isProbing = false
-      onEvent(.passed(isInRecovery ? .replica : .primary))
+      onEvent(.passed(isInRecovery ? .replica : .primary, nil))
     case .fail(let reason):
       // To this depth it does not matter who we are: a server that refuses us by name has started, for it refuses everybody
       // with 57P03 until then, and takes sessions.
       if check.depth == .startup, reason.refusesTheUser {
         stop()
-        onEvent(.passed(nil))
+        onEvent(.passed(nil, nil))
       } else {
         fail(ProbeFailure(reason, connection: nil))
       }

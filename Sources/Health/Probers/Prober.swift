@@ -23,7 +23,7 @@ extension Prober {
 }
 
 enum ProberEvent: Hashable, Sendable {
-  case passed(Role?)
+  case passed(Role?, Replication?)
   /// `sessionEnded`: the kept session broke while it was being asked.
   case failed(ProbeFailure, sessionEnded: Bool)
   /// The kept session broke while nothing was asked of it.
@@ -35,7 +35,7 @@ func makeProber(
   for target: ProbeTarget, on loop: any EventLoop, hashing: NIOThreadPool, onEvent: @escaping (ProberEvent) -> Void
 ) -> any Prober {
   switch target.check.kind {
-  case .tcp:
+  case .tcp, .tls, .mysql, .redis, .exec, .criteria:
     TCPProber(address: target.address, loop: loop, onEvent: onEvent)
   case .http(let check):
     HTTPProber(check: check, address: target.address, loop: loop, onEvent: onEvent)

@@ -23,7 +23,7 @@ final class TCPProber: Prober {
       switch event {
       case .connected:
         self.stop()
-        self.onEvent(.passed(nil))
+        self.onEvent(.passed(nil, nil))
       case .received:
         break
       case .ended(let failure):

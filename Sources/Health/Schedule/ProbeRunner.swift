@@ -150,9 +150,9 @@ final class ProbeRunner {
 
   private func received(_ event: ProberEvent, of member: Member) {
     switch event {
-    case .passed(let role):
+    case .passed(let role, let replication):
       guard let start = member.probe?.start else { return }
-      finish(member, .passed(latency: .now - start, role: role))
+      finish(member, .passed(latency: .now - start, role: role, replication: replication))
     case .failed(let failure, let sessionEnded):
       finish(member, .failed(failure))
       if sessionEnded { schedule.sessionEnded(member.number, now: .now) }
@@ -192,7 +192,7 @@ final class ProbeRunner {
     let key = member.target.member
     var metadata: Logger.Metadata = ["group": "\(key.group)", "backend": "\(key.backend)"]
     switch outcome {
-    case .passed(let latency, let role):
+    case .passed(let latency, let role, _):
       verdict = .passed(role)
       metadata["latency"] = "\(latency.text)"
       if let role { metadata["role"] = "\(role)" }

@@ -12,7 +12,7 @@ package struct ProbeStatistics: Hashable, Sendable {
 
   package mutating func record(_ outcome: ProbeOutcome) {
     switch outcome {
-    case .passed(let latency, _):
+    case .passed(let latency, _, _):
       passed += 1
       latencies.record(latency)
     case .failed:

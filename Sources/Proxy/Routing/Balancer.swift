@@ -39,7 +39,7 @@ struct Balancer {
 
   mutating func pick(excluding tried: TriedBackends, sessions: (Int32) -> Int) -> Int32? {
     switch balance {
-    case .roundRobin: pickInTurn(excluding: tried)
+    case .roundRobin, .peakEWMA, .sourceHash, .consistentHash: pickInTurn(excluding: tried)
     case .leastConnections: pickLeastLoaded(excluding: tried, sessions: sessions)
     }
   }

@@ -109,6 +109,7 @@ final class ControlLoop: Sendable {
       case .replaceProbes(let group, let targets): actuators.replaceProbes(group, targets)
       case .probeNow(let member): actuators.probeNow(member)
       case .lookUpNow(let domain): actuators.lookUpNow(domain)
+      case .remember, .forget, .rememberWindows: break
       case .record(let decision):
         changesGroups = changesGroups || decision.kind.changesGroups
         state.history.append(decision)
@@ -125,7 +126,8 @@ extension Decision.Kind {
     switch self {
     case .groupCreated, .groupChanged, .groupDeleted: true
     case .elected, .failover, .failback, .manual, .holdBegan, .holdEnded, .twoWritable, .memberAdded, .memberRemoved,
-      .healthChanged, .roleChanged, .addressRefused:
+      .healthChanged, .roleChanged, .addressRefused, .drained, .undrained, .maintenanceBegan, .maintenanceEnded,
+      .maintenanceCancelled, .degraded, .restored, .failoversSuspended, .failoversResumed, .overrideLifted, .shadowed:
       false
     }
   }

@@ -183,10 +183,11 @@ extension Logger {
     let level: Logger.Level =
       switch decision.kind {
       case .holdBegan, .twoWritable: .error
-      case .failover: .warning
+      case .failover, .maintenanceCancelled, .failoversSuspended: .warning
       case .addressRefused: .warning
       case .elected, .failback, .manual, .holdEnded, .groupCreated, .groupChanged, .groupDeleted, .memberAdded, .memberRemoved,
-        .healthChanged, .roleChanged:
+        .healthChanged, .roleChanged, .drained, .undrained, .maintenanceBegan, .maintenanceEnded, .degraded, .restored,
+        .failoversResumed, .overrideLifted, .shadowed:
         .notice
       }
     let change = [decision.from.map { "from \($0)" }, decision.to.map { decision.from == nil ? "\($0)" : "to \($0)" }]

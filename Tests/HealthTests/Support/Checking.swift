@@ -85,7 +85,7 @@ extension ProbeTarget {
 extension ProbeOutcome {
   var isPass: Bool { if case .passed = self { true } else { false } }
 
-  var role: Role? { if case .passed(_, let role) = self { role } else { nil } }
+  var role: Role? { if case .passed(_, let role, _) = self { role } else { nil } }
 
   var failure: ProbeFailure? { if case .failed(let failure) = self { failure } else { nil } }
 }
