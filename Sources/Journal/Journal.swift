@@ -2,7 +2,8 @@ import Dispatch
 package import Model
 import Synchronization
 
-/// What outlives the process: the last good DNS answers, and the DNS backends made through the API, in SQLite.
+/// What outlives the process: the last good DNS answers, what was made and chosen through the API, what became of the groups, and the
+/// audit history, in SQLite.
 ///
 /// It serves, and is never in the way. Facts are taken in memory and written by a queue of the journal's own; what the disk does
 /// not take is kept, merged by name, until it does. Nothing here fails: what cannot be is told through `onNotice` and `state`, and
@@ -26,9 +27,16 @@ package final class Journal: Sendable {
     var rows = 100_000
     /// Seconds that an answer is kept without a name server vouching for it.
     var age = 30.0 * 86_400
-    var backends = 10_000
-    /// Of the declaration of one.
-    var backendBytes = 1 << 20
+    /// Of all kinds.
+    var facts = 100_000
+    /// Of the text of one.
+    var factBytes = 1 << 20
+    /// Audit records.
+    var records: [AuditRecord.Chain: Int] = [.decisions: 100_000, .routine: 50_000]
+    /// Seconds that they are kept.
+    var recordAge = 400.0 * 86_400
+    /// Records in memory while the disk does not take them.
+    var pendingRecords = 20_000
     /// Of the whole file; nil: what SQLite allows.
     var pages: Int?
   }
@@ -150,24 +158,69 @@ package final class Journal: Sendable {
     take { $0.forget(domain, at: $1) }
   }
 
-  /// The DNS backends made through the API, by name. Takes no look at the disk.
-  package func dnsBackends() -> [(domain: DomainName, json: String)] {
-    inbox.withLock { $0.facts.backends }.sorted { $0.key < $1.key }.map { (domain: $0.key, json: $0.value) }
+  /// All of one kind, by name. Takes no look at the disk.
+  package func facts(of kind: FactKind) -> [(name: String, json: String)] {
+    inbox.withLock { $0.facts.kept }.filter { $0.key.kind == kind }.map { (name: $0.key.name, json: $0.value) }
+      .sorted { $0.name < $1.name }
   }
 
-  /// Keeps a DNS backend made through the API. Returns at once.
+  /// Keeps a fact under its name. Returns at once.
   ///
   /// - Parameter whenTried: called once. True: it is on the disk and survives the loss of power. False: it is not; unless there was no
   ///   room for it (a notice tells), it is kept in memory, and written as soon as the disk takes it.
-  package func store(
-    dnsBackend domain: DomainName, json: String, whenTried: @escaping @Sendable (Bool) -> Void = { _ in }
-  ) {
-    take(waiting: whenTried) { facts, _ in facts.store(domain, json: json) }
+  package func store(_ key: FactKey, json: String, whenTried: (@Sendable (Bool) -> Void)? = nil) {
+    take(waiting: whenTried) { facts, _ in facts.store(key, json: json) }
   }
 
   /// The other way round; `whenTried` as above.
-  package func removeDNSBackend(_ domain: DomainName, whenTried: @escaping @Sendable (Bool) -> Void = { _ in }) {
-    take(waiting: whenTried) { facts, _ in facts.remove(domain) }
+  package func remove(_ key: FactKey, whenTried: (@Sendable (Bool) -> Void)? = nil) {
+    take(waiting: whenTried) { facts, _ in facts.remove(key) }
+  }
+
+  // MARK: Audit
+
+  /// Returns at once; a decision is on the disk within milliseconds where that works.
+  package func append(_ record: AuditRecord) {
+    take { facts, _ in facts.append(record) }
+  }
+
+  /// The newest first, those among them that the disk does not have yet. Reads the disk, away from the caller's thread.
+  package func records(_ query: AuditQuery) async -> [AuditRecord] {
+    await onQueue { storage, report in
+      // Looked at together: while the storage is held, nothing leaves memory for the disk.
+      let waiting = self.inbox.withLock { $0.facts.audit.matching(query) }
+      guard case .open(let database) = storage else { return Array(waiting.prefix(query.limit)) }
+      do throws(JournalFailure) {
+        let all = waiting + (try database.records(query))
+        return Array(query.after == nil ? all.prefix(query.limit) : all.suffix(query.limit))
+      } catch {
+        self.fail(&storage, error, report: &report)
+        return Array(waiting.prefix(query.limit))
+      }
+    }
+  }
+
+  /// Whether the history on the disk is whole.
+  package func verifyAudit() async -> AuditVerdict {
+    await onQueue { storage, report in
+      guard case .open(let database) = storage else { return .unavailable(reason: "the journal is not open") }
+      do throws(JournalFailure) {
+        return try database.verifyAudit()
+      } catch {
+        self.fail(&storage, error, report: &report)
+        return .unavailable(reason: error.reason)
+      }
+    }
+  }
+
+  private func onQueue<Answer: Sendable>(_ body: @escaping @Sendable (inout Storage, inout Report) -> Answer) async -> Answer {
+    await withCheckedContinuation { continuation in
+      queue.async { [self] in
+        var answer: Answer?
+        onStorage { answer = body(&$0, &$1) }
+        if let answer { continuation.resume(returning: answer) }
+      }
+    }
   }
 
   /// Writes what is pending and closes; waits for the disk. A second call does nothing, and what is told later is not kept.
@@ -246,12 +299,13 @@ package final class Journal: Sendable {
       }
       do throws(JournalFailure) {
         try database.write(batch)
+        inbox.withLock { $0.facts.arrived() }
       } catch {
         inbox.withLock { $0.facts.putBack(batch) }
         throw error
       }
       report.isWritten = true
-      if refreshes { try database.trim(rows: limits.rows, oldest: now() - limits.age) }
+      if refreshes { try database.trim(limits, now: now()) }
       succeed(database, report: &report)
     } catch {
       fail(&storage, error, report: &report)
@@ -267,8 +321,9 @@ package final class Journal: Sendable {
     }
     let database = try JournalDatabase.open(in: directory, damage: damage, limits: limits, now: now()) { report.notices.append($0) }
     do throws(JournalFailure) {
-      let backends = try database.backends()
-      inbox.withLock { $0.facts.opened(backends: backends, isNew: database.isNew) }
+      let facts = try database.facts()
+      let lastRecord = try database.lastAuditID()
+      inbox.withLock { $0.facts.opened(facts: facts, lastRecord: lastRecord, isNew: database.isNew) }
     } catch {
       database.close()
       throw error
@@ -304,7 +359,8 @@ package final class Journal: Sendable {
   private func tooMany(_ count: Int) -> JournalNotice {
     JournalNotice(
       .warning, .tooMany,
-      "\(count) facts are not kept in the journal: it takes \(limits.rows) names, and \(limits.backends) DNS backends made through "
-        + "the API of \(limits.backendBytes) bytes each; use fewer")
+      "\(count) facts are not kept in the journal: it takes \(limits.rows) names, \(limits.facts) things made "
+        + "through the API or known of groups, of \(limits.factBytes) bytes each, and \(limits.pendingRecords) audit records that "
+        + "wait for the disk")
   }
 }

@@ -48,7 +48,7 @@ extension JournalDatabase {
     do throws(FileProblem) {
       let database = try JournalDatabase(lock: lock, path: directory.database, maximumPages: limits.pages)
       do throws(JournalFailure) {
-        try database.trim(rows: limits.rows, oldest: now - limits.age)
+        try database.trim(limits, now: now)
       } catch {
         database.close()
         throw FileProblem.failed(error)
@@ -67,7 +67,8 @@ extension JournalDatabase {
     return JournalNotice(
       .error, .setAside,
       "\(directory.database) is damaged: \(damage). It was renamed to \(target), and a new one was started: what earlier runs "
-        + "knew is lost, DNS backends made through the API among it. See whether the disk is sound, and make those backends again")
+        + "knew is lost, what was made through the API and the audit history among it. See whether the disk is sound, and make "
+        + "again what was made through the API")
   }
 
   private static func newFileIsBad(_ directory: JournalDirectory, _ what: String) -> JournalFailure {

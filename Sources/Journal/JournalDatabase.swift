@@ -94,15 +94,17 @@ final class JournalDatabase: Sendable {
     }
   }
 
-  func backends() throws(JournalFailure) -> [DomainName: String] {
+  func facts() throws(JournalFailure) -> [FactKey: String] {
     try access { database in
-      var backends: [DomainName: String] = [:]
-      let rows = try Row.fetchCursor(database, sql: "SELECT domain, declaration FROM dns_backends")
+      var facts: [FactKey: String] = [:]
+      let rows = try Row.fetchCursor(database, sql: "SELECT kind, name, value FROM facts")
       while let row = try rows.next() {
-        guard let domain = String.fromDatabaseValue(row[0]), let json = String.fromDatabaseValue(row[1]) else { continue }
-        backends[DomainName(domain)] = json
+        guard let kind = String.fromDatabaseValue(row[0]).flatMap(FactKind.init(rawValue:)),
+          let name = String.fromDatabaseValue(row[1]), let json = String.fromDatabaseValue(row[2])
+        else { continue }
+        facts[FactKey(kind, name)] = json
       }
-      return backends
+      return facts
     }
   }
 
@@ -113,11 +115,12 @@ final class JournalDatabase: Sendable {
     if batch.isEmpty { return }
     try access { database in
       // An answer lost with the power is asked for again. What somebody made through the API is not made again by itself.
-      try database.execute(sql: "PRAGMA synchronous = \(batch.hasBackends ? "FULL" : "NORMAL")")
+      try database.execute(sql: "PRAGMA synchronous = \(batch.isPrecious ? "FULL" : "NORMAL")")
       try database.inTransaction(.immediate) {
         try Self.write(batch.changes, to: database)
         try Self.write(batch.refreshes, to: database)
-        try Self.writeBackends(of: batch, to: database)
+        try Self.writeFacts(of: batch, to: database)
+        try Self.append(batch.records, to: database)
         return .commit
       }
     }
@@ -145,19 +148,20 @@ final class JournalDatabase: Sendable {
     for (domain, answeredAt) in refreshes { try update.execute(arguments: [answeredAt, domain.rawValue]) }
   }
 
-  private static func writeBackends(of batch: PendingFacts.Batch, to database: Database) throws {
-    guard batch.hasBackends else { return }
-    let insert = try database.cachedStatement(sql: "INSERT OR REPLACE INTO dns_backends (domain, declaration) VALUES (?, ?)")
-    for (domain, json) in batch.storedBackends { try insert.execute(arguments: [domain.rawValue, json]) }
-    let delete = try database.cachedStatement(sql: "DELETE FROM dns_backends WHERE domain = ?")
-    for domain in batch.removedBackends { try delete.execute(arguments: [domain.rawValue]) }
+  private static func writeFacts(of batch: PendingFacts.Batch, to database: Database) throws {
+    let insert = try database.cachedStatement(sql: "INSERT OR REPLACE INTO facts (kind, name, value) VALUES (?, ?, ?)")
+    for (key, json) in batch.stored { try insert.execute(arguments: [key.kind.rawValue, key.name, json]) }
+    let delete = try database.cachedStatement(sql: "DELETE FROM facts WHERE kind = ? AND name = ?")
+    for key in batch.removed { try delete.execute(arguments: [key.kind.rawValue, key.name]) }
   }
 
-  /// Removes answers nobody vouched for since `oldest`, and beyond a number of rows the oldest ones.
-  func trim(rows limit: Int, oldest: Double) throws(JournalFailure) {
+  /// Removes answers nobody vouched for in a long time, old records, and beyond a number of each the oldest ones.
+  func trim(_ limits: Journal.Limits, now: Double) throws(JournalFailure) {
+    let limit = limits.rows
     try access { database in
       try database.inTransaction(.immediate) {
-        try database.execute(sql: "DELETE FROM dns_answers WHERE answered_at < ?", arguments: [oldest])
+        try Self.trimAudit(database, rows: limits.records, oldest: now - limits.recordAge)
+        try database.execute(sql: "DELETE FROM dns_answers WHERE answered_at < ?", arguments: [now - limits.age])
         let count = try Self.number(database, "SELECT count(*) FROM dns_answers")
         if count > limit {
           try database.execute(
@@ -169,7 +173,7 @@ final class JournalDatabase: Sendable {
     }
   }
 
-  private func access<T>(_ body: (Database) throws -> T) throws(JournalFailure) -> T {
+  func access<T>(_ body: (Database) throws -> T) throws(JournalFailure) -> T {
     do {
       return try queue.writeWithoutTransaction(body)
     } catch {

@@ -13,11 +13,14 @@ struct PendingFacts: Sendable {
     var changes: [DomainName: Change] = [:]
     /// When a name server last vouched for answers that are on the disk as they are.
     var refreshes: [DomainName: Double] = [:]
-    var storedBackends: [DomainName: String] = [:]
-    var removedBackends: Set<DomainName> = []
+    var stored: [FactKey: String] = [:]
+    var removed: Set<FactKey> = []
+    /// In the order of their ids.
+    var records: [AuditRecord] = []
 
-    var hasBackends: Bool { !storedBackends.isEmpty || !removedBackends.isEmpty }
-    var isEmpty: Bool { changes.isEmpty && refreshes.isEmpty && !hasBackends }
+    /// What is not learned again by itself, and must not go with the power.
+    var isPrecious: Bool { !stored.isEmpty || !removed.isEmpty || records.contains { $0.chain == .decisions } }
+    var isEmpty: Bool { changes.isEmpty && refreshes.isEmpty && stored.isEmpty && removed.isEmpty && records.isEmpty }
   }
 
   enum Urgency: Sendable {
@@ -40,12 +43,16 @@ struct PendingFacts: Sendable {
   private var changes: [DomainName: Change] = [:]
   private var known: [DomainName: Known] = [:]
   /// All of them, written or not: a file that must be started anew gets them again.
-  private(set) var backends: [DomainName: String] = [:]
-  private var unwrittenBackends: Set<DomainName> = []
+  private(set) var kept: [FactKey: String] = [:]
+  private var unwritten: Set<FactKey> = []
+  private(set) var audit: PendingAudit
   /// Facts that there was no room for, since the last time this was asked.
   private var refused = 0
 
-  init(limits: Journal.Limits) { self.limits = limits }
+  init(limits: Journal.Limits) {
+    self.limits = limits
+    audit = PendingAudit(capacity: limits.pendingRecords)
+  }
 
   // MARK: Facts come in
 
@@ -82,21 +89,27 @@ struct PendingFacts: Sendable {
   }
 
   /// - Returns: nil where there is no room.
-  mutating func store(_ domain: DomainName, json: String) -> Urgency? {
-    guard json.utf8.count <= limits.backendBytes, backends[domain] != nil || backends.count < limits.backends else {
+  mutating func store(_ key: FactKey, json: String) -> Urgency? {
+    if kept[key] == json { return unwritten.contains(key) ? .atOnce : .soon }
+    guard json.utf8.count <= limits.factBytes, kept[key] != nil || kept.count < limits.facts else {
       refused += 1
       return nil
     }
-    backends[domain] = json
-    unwrittenBackends.insert(domain)
+    kept[key] = json
+    unwritten.insert(key)
     return .atOnce
   }
 
-  mutating func remove(_ domain: DomainName) -> Urgency {
-    backends[domain] = nil
+  mutating func remove(_ key: FactKey) -> Urgency {
+    kept[key] = nil
     // What the journal never heard of may be in a file that could not be read yet.
-    if unwrittenBackends.count < limits.backends * 2 { unwrittenBackends.insert(domain) }
+    if unwritten.count < limits.facts * 2 { unwritten.insert(key) }
     return .atOnce
+  }
+
+  mutating func append(_ record: AuditRecord) -> Urgency {
+    if !audit.append(record) { refused += 1 }
+    return record.chain == .decisions ? .atOnce : .soon
   }
 
   // MARK: Facts go out
@@ -104,11 +117,11 @@ struct PendingFacts: Sendable {
   mutating func take(refreshes: Bool) -> Batch {
     var batch = Batch()
     swap(&batch.changes, &changes)
-    if !unwrittenBackends.isEmpty {
-      batch.storedBackends = backends.filter { unwrittenBackends.contains($0.key) }
-      batch.removedBackends = unwrittenBackends.filter { backends[$0] == nil }
-      unwrittenBackends = []
+    for key in unwritten {
+      if let json = kept[key] { batch.stored[key] = json } else { batch.removed.insert(key) }
     }
+    unwritten = []
+    batch.records = audit.take()
     guard refreshes else { return batch }
     for (domain, fact) in known where fact.isVouchedForAnew && batch.changes[domain] == nil {
       batch.refreshes[domain] = fact.answeredAt
@@ -121,9 +134,13 @@ struct PendingFacts: Sendable {
   mutating func putBack(_ batch: Batch) {
     changes.merge(batch.changes) { newer, _ in newer }
     for domain in batch.refreshes.keys where known[domain]?.fingerprint != nil { known[domain]?.isVouchedForAnew = true }
-    unwrittenBackends.formUnion(batch.storedBackends.keys)
-    unwrittenBackends.formUnion(batch.removedBackends)
+    unwritten.formUnion(batch.stored.keys)
+    unwritten.formUnion(batch.removed)
+    refused += audit.putBack(batch.records)
   }
+
+  /// What was taken last is on the disk.
+  mutating func arrived() { audit.arrived() }
 
   var hasRefused: Bool { refused > 0 }
 
@@ -135,12 +152,13 @@ struct PendingFacts: Sendable {
   // MARK: The file
 
   /// What a file that was opened holds. It knows nothing newer than we do.
-  mutating func opened(backends stored: [DomainName: String], isNew: Bool) {
+  mutating func opened(facts stored: [FactKey: String], lastRecord: Int64, isNew: Bool) {
     if isNew {
       known.removeAll()
-      unwrittenBackends.formUnion(backends.keys)
+      unwritten.formUnion(kept.keys)
     }
-    for (domain, json) in stored where !unwrittenBackends.contains(domain) { backends[domain] = json }
+    for (key, json) in stored where !unwritten.contains(key) { kept[key] = json }
+    audit.continueAfter(lastRecord)
   }
 
   /// 64 bits in place of a second copy of the answer. Two answers of a name that share them are one in 2^64.

@@ -19,7 +19,41 @@ enum Schema {
       domain TEXT NOT NULL PRIMARY KEY,
       declaration TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+    """,
+    // 2: facts of all kinds in one table, and the audit history. A record's hash covers the one before it in its chain; `audit_ends`
+    // has the newest of each. `at` is in milliseconds since 1970; `member_group`, `old` and `new` are `group`, `from` and `to`.
     """
+    CREATE TABLE facts (
+      kind TEXT NOT NULL,
+      name TEXT NOT NULL,
+      value TEXT NOT NULL,
+      PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO facts SELECT 'dns_backend', domain, declaration FROM dns_backends;
+    DROP TABLE dns_backends;
+    CREATE TABLE audit (
+      id INTEGER NOT NULL PRIMARY KEY,
+      chain INTEGER NOT NULL,
+      number INTEGER NOT NULL,
+      at INTEGER NOT NULL,
+      member_group TEXT NOT NULL,
+      kind TEXT NOT NULL,
+      old TEXT,
+      new TEXT,
+      label TEXT NOT NULL,
+      reason TEXT NOT NULL,
+      evidence TEXT NOT NULL,
+      hash BLOB NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX audit_by_chain ON audit (chain, number);
+    CREATE INDEX audit_by_group ON audit (member_group, id);
+    CREATE TABLE audit_ends (
+      chain INTEGER NOT NULL PRIMARY KEY,
+      number INTEGER NOT NULL,
+      id INTEGER NOT NULL,
+      hash BLOB NOT NULL
+    ) STRICT;
+    """,
   ]
 
   /// Brings a file from `version` up to date.

@@ -59,7 +59,7 @@ final class Notebook: Sendable {
   func writeSoundFile() throws {
     let journal = open()
     journal.note("db.example.com", endpoints: someEndpoints, attributes: nil)
-    journal.store(dnsBackend: "api.example.com", json: "{}")
+    journal.store(FactKey(.dnsBackend, "api.example.com"), json: "{}")
     journal.close()
     try #require(FileManager.default.fileExists(atPath: database))
   }

@@ -62,26 +62,26 @@ import Testing
 
   @Test func `backends made through the API stay until they are removed`() throws {
     let first = notebook.open()
-    first.store(dnsBackend: "a.example.com", json: "1")
-    first.store(dnsBackend: "b.example.com", json: "2")
-    first.store(dnsBackend: "a.example.com", json: "3")
-    first.removeDNSBackend("b.example.com")
-    #expect(first.dnsBackends().map(\.json) == ["3"])
+    first.store(FactKey(.dnsBackend, "a.example.com"), json: "1")
+    first.store(FactKey(.dnsBackend, "b.example.com"), json: "2")
+    first.store(FactKey(.dnsBackend, "a.example.com"), json: "3")
+    first.remove(FactKey(.dnsBackend, "b.example.com"))
+    #expect(first.facts(of: .dnsBackend).map(\.json) == ["3"])
     first.close()
     let second = notebook.open()
-    #expect(second.dnsBackends().map(\.domain) == ["a.example.com"])
-    second.removeDNSBackend("a.example.com")
+    #expect(second.facts(of: .dnsBackend).map(\.name) == ["a.example.com"])
+    second.remove(FactKey(.dnsBackend, "a.example.com"))
     second.close()
-    #expect(notebook.open().dnsBackends().isEmpty)
+    #expect(notebook.open().facts(of: .dnsBackend).isEmpty)
   }
 
   @Test func `a backend is on the disk when its caller is told so`() async throws {
     let journal = notebook.open()
     let isDurable = await withCheckedContinuation { continuation in
-      journal.store(dnsBackend: "a.example.com", json: "{\"port\":1}") { continuation.resume(returning: $0) }
+      journal.store(FactKey(.dnsBackend, "a.example.com"), json: "{\"port\":1}") { continuation.resume(returning: $0) }
     }
     #expect(isDurable)
-    #expect(try notebook.afterKill { $0.dnsBackends().map(\.json) } == ["{\"port\":1}"])
+    #expect(try notebook.afterKill { $0.facts(of: .dnsBackend).map(\.json) } == ["{\"port\":1}"])
     journal.close()
   }
 
@@ -122,7 +122,7 @@ import Testing
     journal.close()
     journal.note("a.example.com", endpoints: someEndpoints, attributes: nil)
     let isDurable = await withCheckedContinuation { continuation in
-      journal.store(dnsBackend: "a.example.com", json: "{}") { continuation.resume(returning: $0) }
+      journal.store(FactKey(.dnsBackend, "a.example.com"), json: "{}") { continuation.resume(returning: $0) }
     }
     #expect(!isDurable)
     #expect(journal.state == .unavailable(reason: "it was closed"))

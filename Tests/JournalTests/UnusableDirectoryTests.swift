@@ -20,7 +20,7 @@ import Testing
     }
     #expect(reason.contains(text))
     #expect(journal.rememberedAnswers().isEmpty)
-    #expect(journal.dnsBackends().isEmpty)
+    #expect(journal.facts(of: .dnsBackend).isEmpty)
   }
 
   @Test func `a directory below a file`() throws {
@@ -66,14 +66,14 @@ import Testing
     let journal = notebook.open(.hurried)
     journal.note("a.example.com", endpoints: someEndpoints, attributes: nil)
     let isDurable = await withCheckedContinuation { continuation in
-      journal.store(dnsBackend: "api.example.com", json: "{}") { continuation.resume(returning: $0) }
+      journal.store(FactKey(.dnsBackend, "api.example.com"), json: "{}") { continuation.resume(returning: $0) }
     }
     #expect(!isDurable)
     #expect(!journal.isOpen)
     try FileManager.default.removeItem(atPath: notebook.path)
     try await eventually("it is open") { journal.isOpen }
     #expect(notebook.notices.map(\.kind) == [.cannotOpen, .recovered])
-    #expect(try notebook.afterKill { $0.rememberedAnswers().count + $0.dnsBackends().count } == 2)
+    #expect(try notebook.afterKill { $0.rememberedAnswers().count + $0.facts(of: .dnsBackend).count } == 2)
     journal.close()
   }
 

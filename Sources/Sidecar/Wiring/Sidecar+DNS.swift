@@ -32,14 +32,14 @@ extension Sidecar {
   func addDNSEntry(_ request: DNSEntryRequest, dryRun: Bool) async throws(ControlError) -> DNSEntry {
     let entry = try await changeEntries(dryRun: dryRun) { topology throws(DNSEntryRefusal) in try topology.add(request) }
     if !dryRun, let json = try? JSONEncoder().encode(request) {
-      journal.store(dnsBackend: entry.domain, json: String(decoding: json, as: UTF8.self))
+      journal.store(FactKey(.dnsBackend, entry.domain.rawValue), json: String(decoding: json, as: UTF8.self))
     }
     return entry
   }
 
   func removeDNSEntry(_ domain: DomainName, dryRun: Bool) async throws(ControlError) {
     try await changeEntries(dryRun: dryRun) { topology throws(DNSEntryRefusal) in try topology.remove(domain) }
-    if !dryRun { journal.removeDNSBackend(domain) }
+    if !dryRun { journal.remove(FactKey(.dnsBackend, domain.rawValue)) }
   }
 
   /// A person's word: what leaves by it leaves at once.

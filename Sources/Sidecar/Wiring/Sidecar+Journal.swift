@@ -8,12 +8,12 @@ import Model
 extension Sidecar {
   /// Entries made through the API come back. One that the file declares now is the file's.
   static func restoreEntries(from journal: Journal, into topology: inout Topology, logger: Logger) {
-    for (domain, json) in journal.dnsBackends() {
+    for (domain, json) in journal.facts(of: .dnsBackend) {
       do {
         try topology.add(JSONDecoder().decode(DNSEntryRequest.self, from: Data(json.utf8)))
       } catch DNSEntryRefusal.exists {
         logger.notice("the DNS backend \(domain) was made through the API, and is declared in the file now: the file counts")
-        journal.removeDNSBackend(domain)
+        journal.remove(FactKey(.dnsBackend, domain))
       } catch {
         logger.warning("the DNS backend \(domain), made through the API by an earlier run, cannot be used: \(error)")
       }
