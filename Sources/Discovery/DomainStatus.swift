@@ -30,8 +30,6 @@ package struct DomainStatus: Hashable, Sendable {
     package let detail: String
     /// The name server that answered, or whose failure was the most telling.
     package let server: SocketAddress?
-
-    var isFailure: Bool { if case .failed = label { true } else { false } }
   }
 
   /// Where the endpoints come from.
@@ -91,18 +89,6 @@ package enum LookupLabel: Hashable, Sendable, CaseIterable {
     case .answer: "answer"
     case .empty: "empty"
     case .failed(let failure): failure.rawValue
-    }
-  }
-}
-
-extension DomainStatus.Part {
-  init(_ key: LookupKey, _ result: Lookup.Result) {
-    name = key.name.description
-    type = key.type.text
-    switch result {
-    case .answered(.records, let server): (label, detail, self.server) = (.answer, "", server)
-    case .answered(.empty(let denial, _), let server): (label, detail, self.server) = (.empty, denial.rawValue, server)
-    case .failed(let failure, let text, let server): (label, detail, self.server) = (.failed(failure), text, server)
     }
   }
 }

@@ -55,8 +55,32 @@ struct Endpoints: Hashable, Sendable {
     var v6: [IPAddress] = []
   }
 
-  /// By target. For an address name there is one, the name.
-  private var addresses: [WireName: Addresses] = [:]
+  /// By target. For an address name there is one, the name: tens of thousands of dictionaries of one would be a tenth of all memory.
+  private enum Targets: Hashable, Sendable {
+    case none
+    case one(WireName, Addresses)
+    case many([WireName: Addresses])
+
+    init(_ targets: [WireName: Addresses]) {
+      if targets.count > 1 {
+        self = .many(targets)
+      } else if let (name, addresses) = targets.first {
+        self = .one(name, addresses)
+      } else {
+        self = .none
+      }
+    }
+
+    subscript(name: WireName) -> Addresses? {
+      switch self {
+      case .none: nil
+      case .one(let only, let addresses): only == name ? addresses : nil
+      case .many(let targets): targets[name]
+      }
+    }
+  }
+
+  private var addresses = Targets.none
   /// Of an earlier run, until a lookup of which nothing failed replaces them.
   private var remembered: [DiscoveredEndpoint] = []
   private var rotation = Rotation()
@@ -102,7 +126,7 @@ struct Endpoints: Hashable, Sendable {
       tally.take(found?.aaaa, into: &family.v6)
       next[place.target] = family
     }
-    addresses = next
+    addresses = Targets(next)
     if tally.failure == nil { remembered = [] }
 
     var named = Self.unique(places, next, remembered)

@@ -6,8 +6,8 @@ extension ResolverLoop {
     if let notice = notices.pass(DiscoveryNotice(severity, kind, domain, text), now: Self.now()) { onNotice(notice) }
   }
 
-  func report(_ completion: WatchedDomain.Completion, _ status: DomainStatus) {
-    let domain = status.domain
+  func report(_ completion: WatchedDomain.Completion, knowsEndpoints: Bool) {
+    let domain = completion.update.domain
     switch completion.label {
     case .answer, .empty:
       if completion.failuresBefore > 0 {
@@ -19,7 +19,7 @@ extension ResolverLoop {
     case .failed(let failure):
       let server = (completion.failure?.server).map { " at \($0)" } ?? ""
       let detail = completion.failure?.detail ?? ""
-      let consequence = status.records.isEmpty ? "no address is known" : "the last good answer stays"
+      let consequence = knowsEndpoints ? "the last good answer stays" : "no address is known"
       notify(
         .warning, .lookupFailed, domain,
         "looking up '\(domain)' failed\(server): \(failure.rawValue)\(detail.isEmpty ? "" : " (\(detail))"); \(consequence)")

@@ -258,9 +258,9 @@ extension ResolverLoop {
   }
 
   private func complete(_ number: UInt32, _ completion: WatchedDomain.Completion) {
-    guard let status = domains[Int(number)]?.status else { return }
+    guard let knowsEndpoints = domains[Int(number)]?.knowsEndpoints else { return }
     mailbox.publish(scores.statuses)
-    report(completion, status)
+    report(completion, knowsEndpoints: knowsEndpoints)
     tell(completion.update)
     switch completion.label {
     // The file may have changed without word, in a container that mounts it.

@@ -198,8 +198,8 @@ struct Round: Sendable {
   }
 
   /// One line a question for the status, in a steady order.
-  var parts: [DomainStatus.Part] {
-    results.sorted { $0.key < $1.key }.prefix(DomainStatus.Part.maximum).map { DomainStatus.Part($0.key, $0.value) }
+  var questions: [DomainLedger.Question] {
+    results.sorted { $0.key < $1.key }.prefix(DomainStatus.Part.maximum).map { DomainLedger.Question($0.key, $0.value) }
   }
 }
 

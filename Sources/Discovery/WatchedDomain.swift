@@ -56,7 +56,7 @@ struct WatchedDomain: Sendable {
   private static let grid = Duration.milliseconds(20)
 
   private(set) var specification: DomainSpecification
-  private(set) var status: DomainStatus
+  private var ledger: DomainLedger
   private var phase = Phase.waiting
   private var endpoints = Endpoints()
   private var attributes: TextAttributes?
@@ -67,8 +67,9 @@ struct WatchedDomain: Sendable {
   private var rememberedFrom: Instant?
   private var memoryIsTold = false
   /// Until when the name is known to have no record of a type.
-  private var denials: [RecordType: Instant] = [:]
-  private var lastTold: DiscoveryUpdate?
+  private var denials = Denials()
+  /// Of the update that was told last: 64 bits in place of a second copy. Two that share them are one in 2^64.
+  private var lastTold: Int?
   /// Somebody asked for a lookup: its result is told as news even if it is none.
   private var isRequested = false
   /// Lookups in a row of which at least one question failed.
@@ -76,21 +77,32 @@ struct WatchedDomain: Sendable {
 
   init(_ specification: DomainSpecification, remembered: RememberedAnswer? = nil, now: Instant) {
     self.specification = specification
-    status = DomainStatus(domain: specification.domain, record: specification.record, nextLookup: now)
+    ledger = DomainLedger(nextLookup: now)
     guard let remembered, !remembered.endpoints.isEmpty else { return }
     endpoints = Endpoints(remembered: remembered.endpoints)
     attributes = remembered.attributes
     rememberedFrom = now - remembered.age
-    status.source = .memory
-    status.lastAnswered = rememberedFrom
-    status.attributes = attributes
-    listRecords(expiring: now - remembered.age)
+    ledger.remember(from: now - remembered.age)
   }
+
+  /// Put together for whoever asks.
+  var status: DomainStatus {
+    var status = ledger.status(of: specification)
+    status.attributes = attributes
+    let kept = endpoints.kept
+    status.records = endpoints.known.map {
+      DomainStatus.Record(endpoint: $0, expires: ledger.expiry(of: $0.address), isKept: kept.contains($0))
+    }
+    return status
+  }
+
+  /// Whether there are endpoints to go to, however old.
+  var knowsEndpoints: Bool { !endpoints.known.isEmpty }
 
   /// When the next lookup should begin; nil while one runs.
   var due: Instant? {
     switch phase {
-    case .waiting: status.nextLookup
+    case .waiting: ledger.nextLookup
     case .asking: nil
     }
   }
@@ -115,7 +127,6 @@ struct WatchedDomain: Sendable {
   mutating func update(_ specification: DomainSpecification, now: Instant) {
     guard specification != self.specification else { return }
     self.specification = specification
-    status.record = specification.record
     requestRefresh(now: now)
   }
 
@@ -123,7 +134,7 @@ struct WatchedDomain: Sendable {
   mutating func requestRefresh(now: Instant) {
     isRequested = true
     let earliest = lastStarted.map { max(now, $0 + RefreshPolicy.earlyInterval) } ?? now
-    status.nextLookup = min(status.nextLookup, earliest)
+    ledger.nextLookup = min(ledger.nextLookup, earliest)
   }
 
   // MARK: A round
@@ -136,14 +147,14 @@ struct WatchedDomain: Sendable {
       tellAhead: rememberedFrom != nil && !memoryIsTold ? now + Self.patienceWithMemory : nil)
     phase = .asking(round)
     lastStarted = now
-    if rememberedFrom == nil { status.source = source }
-    status.isLookingUp = true
+    if rememberedFrom == nil { ledger.source = source }
+    ledger.isLookingUp = true
     return Array(round.pending)
   }
 
   /// A denial is an answer, and is believed as long as one. Not when somebody asks: there may be news.
   private func deniedTypes(now: Instant) -> Set<RecordType> {
-    isRequested ? [] : Set(denials.filter { $0.value > now }.keys)
+    isRequested ? [] : denials.types(at: now)
   }
 
   mutating func finished(_ key: LookupKey, _ result: Lookup.Result, _ context: Context, now: Instant) -> Step {
@@ -191,10 +202,10 @@ struct WatchedDomain: Sendable {
   /// Says of an update whether it only repeats the one before. Whoever wanted a lookup may be new and not have heard that one.
   private mutating func marked(_ update: DiscoveryUpdate) -> DiscoveryUpdate {
     var update = update
-    update.isRepeat = update == lastTold && !isRequested
+    let fingerprint = update.hashValue
+    update.isRepeat = fingerprint == lastTold && !isRequested
     isRequested = false
-    lastTold = update
-    lastTold?.isRepeat = false
+    lastTold = fingerprint
     return update
   }
 
@@ -220,20 +231,20 @@ struct WatchedDomain: Sendable {
     switch merge.label {
     case .answer, .empty:
       rememberedFrom = nil
-      status.source = round.source
+      ledger.source = round.source
     case .failed: break
     }
     var update = DiscoveryUpdate(
       domain: specification.domain, outcome: merge.outcome, isDrained: merge.isDrained, attributes: attributes)
     if case .failed = merge.outcome, let memory = memory(now: now) { update = memory }
     update = marked(update)
-    for type in round.answeredTypes { denials[type] = nil }
-    for (type, timeToLive) in round.denials { denials[type] = now + context.policy.lifetime(ofDenial: timeToLive) }
-    status.parts = round.parts
+    for type in round.answeredTypes { denials.lift(type) }
+    for (type, timeToLive) in round.denials { denials.deny(type, until: now + context.policy.lifetime(ofDenial: timeToLive)) }
+    ledger.questions = round.questions
     let completion = Completion(
-      update: update, label: merge.label, failure: status.parts.first(where: \.isFailure), refused: refused, omitted: merge.omitted,
-      ignored: newlyIgnored, failuresBefore: status.consecutiveFailures)
-    record(completion, round, now: now)
+      update: update, label: merge.label, failure: ledger.questions.first(where: \.isFailure).map(DomainStatus.Part.init),
+      refused: refused, omitted: merge.omitted, ignored: newlyIgnored, failuresBefore: Int(ledger.consecutiveFailures))
+    ledger.record(completion, began: round.since, keeping: Self.keptRefusals, now: now)
     noteRecords(merge, replacing: before, now: now)
     // A TXT lookup that failed is worth an early try like a family that did.
     var finding = merge.finding
@@ -260,52 +271,16 @@ struct WatchedDomain: Sendable {
     let delay = context.policy.delay(
       after: finding, specification, failures: retries, lastTimeToLive: lastTimeToLive, knowsBackends: !endpoints.known.isEmpty,
       isSpread: isFirst && context.isOneOfMany, random: context.random)
-    status.nextLookup = (now + delay).rounded(upTo: Self.grid)
-  }
-
-  // MARK: Status
-
-  private mutating func record(_ completion: Completion, _ round: Round, now: Instant) {
-    status.isLookingUp = false
-    status.lastOutcome = completion.label
-    status.lastLookupEnded = now
-    status.lastLookupDuration = now - round.since
-    status.lookupDurations += now - round.since
-    status.lookups[completion.label, default: 0] += 1
-    status.refused = Array(completion.refused.prefix(Self.keptRefusals))
-    status.refusedTotal += UInt64(completion.refused.count)
-    status.attributes = attributes
-    for reason in completion.ignored { status.ignoredText[reason, default: 0] += 1 }
-    switch completion.label {
-    case .answer, .empty:
-      status.lastAnswered = now
-      status.consecutiveFailures = 0
-    case .failed:
-      status.consecutiveFailures += 1
-    }
+    ledger.nextLookup = (now + delay).rounded(upTo: Self.grid)
   }
 
   private mutating func noteRecords(_ merge: Endpoints.Merge, replacing before: Set<Rotation.Identity>, now: Instant) {
     let after = Set(endpoints.known.map(Rotation.Identity.init))
-    status.addedEndpoints += UInt64(after.subtracting(before).count)
-    status.removedEndpoints += UInt64(before.subtracting(after).count)
-    switch merge.finding {
-    case .answered(let timeToLive, _): listRecords(expiring: now + (specification.ttl ?? timeToLive), except: merge.stale)
-    case .empty: status.records = []
-    // What is left only got older.
-    case .failed: listRecords(expiring: now, except: Set(endpoints.known.map(\.address)))
-    }
-  }
-
-  /// - Parameter stale: these keep the time they had.
-  private mutating func listRecords(expiring expires: Instant, except stale: Set<IPAddress> = []) {
-    let kept = endpoints.kept
-    let before = stale.isEmpty && kept.isEmpty ? [] : status.records
-    status.records = endpoints.known.map { endpoint in
-      let isKept = kept.contains(endpoint)
-      let old = stale.contains(endpoint.address) || isKept ? before.first { $0.endpoint.address == endpoint.address } : nil
-      return DomainStatus.Record(endpoint: endpoint, expires: old?.expires ?? expires, isKept: isKept)
-    }
+    ledger.count(added: after.subtracting(before).count, removed: before.subtracting(after).count)
+    // What an empty answer leaves is nothing, and what a failure leaves only got older.
+    guard case .answered(let timeToLive, _) = merge.finding else { return }
+    ledger.answered(
+      expiring: now + (specification.ttl ?? timeToLive), unconfirmed: merge.stale.union(endpoints.kept.map(\.address)))
   }
 }
 
