@@ -1,10 +1,8 @@
 import Glibc
 import Model
+import Threads
 
 /// resolv.conf and the hosts file, and word of their changes.
-///
-/// Both are replaced by rename more often than they are written, so it is their directories that are watched: also the
-/// one a symbolic link leads to (systemd-resolved), and the file itself, which a container may have mounted by itself.
 final class SystemFiles {
   struct Paths: Hashable, Sendable {
     var resolverConfiguration = "/etc/resolv.conf"
@@ -13,22 +11,19 @@ final class SystemFiles {
 
   /// Neither file is ever this long; what is may be anything.
   private static let maximumSize = 1 << 20
-  private static let mask = UInt32(IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE)
 
   private let paths: Paths
-  /// Nil when the host gives no inotify instance. The files are then read again after failed lookups only.
-  let descriptor: Int32?
+  private let changes: FileWatch
 
   init(_ paths: Paths) {
     self.paths = paths
-    let inotify = inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC))
-    descriptor = inotify >= 0 ? inotify : nil
-    watch()
+    changes = FileWatch([paths.resolverConfiguration, paths.hosts])
   }
 
-  deinit {
-    if let descriptor { close(descriptor) }
-  }
+  /// Nil when the host gives no inotify instance. The files are then read again after failed lookups only.
+  var descriptor: Int32? { changes.descriptor }
+
+  func takeEvents() { changes.takeEvents() }
 
   /// The name servers of resolv.conf, or why there is no such file.
   func resolverConfiguration() -> Result<ResolverConfiguration, DiscoveryError> {
@@ -38,27 +33,6 @@ final class SystemFiles {
   /// A missing hosts file is an empty one.
   func hosts() -> HostsFile {
     if case .success(let text) = Self.read(paths.hosts) { HostsFile(parsing: text) } else { .empty }
-  }
-
-  /// Takes the pending events. Which file of which directory they name is not looked at: a link's target may just have
-  /// changed, and reading two small files again is cheap.
-  func takeEvents() {
-    guard let descriptor else { return }
-    withUnsafeTemporaryAllocation(byteCount: 4096, alignment: MemoryLayout<inotify_event>.alignment) { buffer in
-      while Glibc.read(descriptor, buffer.baseAddress, buffer.count) > 0 {}
-    }
-    // A link may lead elsewhere now, and a new file needs a new watch. Existing watches are found again by the kernel.
-    watch()
-  }
-
-  private func watch() {
-    guard let descriptor else { return }
-    for path in [paths.resolverConfiguration, paths.hosts] {
-      for file in Set([path, Self.resolved(path)]) {
-        inotify_add_watch(descriptor, Self.directory(file), Self.mask)
-        inotify_add_watch(descriptor, file, UInt32(IN_CLOSE_WRITE))
-      }
-    }
   }
 
   private static func read(_ path: String) -> Result<String, DiscoveryError> {
@@ -76,17 +50,5 @@ final class SystemFiles {
       bytes += chunk[..<count]
     }
     return .success(String(decoding: bytes, as: UTF8.self))
-  }
-
-  /// Where a symbolic link leads; the path itself when it is none or leads nowhere.
-  private static func resolved(_ path: String) -> String {
-    guard let real = realpath(path, nil) else { return path }
-    defer { free(real) }
-    return String(cString: real)
-  }
-
-  private static func directory(_ path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 }

@@ -1,4 +1,3 @@
-import Discovery
 import Failover
 import LebaConfiguration
 import Logging
@@ -6,49 +5,58 @@ import Model
 import Proxy
 import Synchronization
 
-/// Opens and closes the listeners of groups that come and go while we run, where the file leaves listeners to us.
+/// Opens and closes listeners while we run: those that the file declares, or where it leaves them to us, those of the groups that
+/// come and go.
 ///
 /// A group that is being dissolved keeps its listener until it is gone, unless somebody else needs the address: the group that
 /// its names moved to often listens on the same port.
 final class ListenerKeeper: Sendable {
-  private let configuration: Configuration
+  private let configuration: Mutex<Configuration>
   private let proxy: Proxy
-  private let discovery: Discovery
   private let logger: Logger
+  /// Told of the addresses that no backend may have.
+  private let onChange: @Sendable ([SocketAddress]) -> Void
   private let listeners: Mutex<[ListenerSpecification]>
   /// Why groups have no listener, as far as it was said.
   private let obstacles = Mutex<[GroupName: String]>([:])
 
   /// - Parameter listeners: those that are open already.
-  init(_ configuration: Configuration, open listeners: [ListenerSpecification], proxy: Proxy, discovery: Discovery, logger: Logger)
-  {
-    self.configuration = configuration
+  init(
+    _ configuration: Configuration, open listeners: [ListenerSpecification], proxy: Proxy, logger: Logger,
+    onChange: @escaping @Sendable ([SocketAddress]) -> Void
+  ) {
+    self.configuration = Mutex(configuration)
     self.proxy = proxy
-    self.discovery = discovery
     self.logger = logger
+    self.onChange = onChange
     self.listeners = Mutex(listeners)
   }
 
   var open: [ListenerSpecification] { listeners.withLock { $0 } }
 
+  /// The file says something else now; `follow` comes next.
+  func adopt(_ configuration: Configuration) { self.configuration.withLock { $0 = configuration } }
+
   /// Called on the control thread only, in the order in which groups change.
   func follow(_ groups: [Group], ports: [DomainName: UInt16]) {
-    guard !configuration.declaresListeners else { return }
+    let configuration = configuration.withLock { $0 }
     let current = open
     let dissolving = Set(groups.filter(\.isDissolving).map(\.name))
     let described = groups.filter { !$0.isDissolving }.map(\.specification)
-    let wanted = configuration.defaultListeners(for: described, ports: ports, keeping: current)
-    let addresses = Set(wanted.listeners.map(\.address))
+    let defaults = configuration.defaultListeners(for: described, ports: ports, keeping: current)
+    let wanted = configuration.declaresListeners ? configuration.listeners : defaults.listeners
+    let addresses = Set(wanted.map(\.address))
     let kept = current.filter {
-      wanted.listeners.contains($0) || (dissolving.contains($0.group) && !addresses.contains($0.address))
+      wanted.contains($0)
+        || (!configuration.declaresListeners && dissolving.contains($0.group) && !addresses.contains($0.address))
     }
     for listener in current where !kept.contains(listener) {
       proxy.close(listener.name)
       logger.notice("\(listener.address) for \(listener.group) is closed")
     }
     var next = kept
-    var problems = wanted.obstacles
-    for listener in wanted.listeners where !kept.contains(listener) {
+    var problems = defaults.obstacles
+    for listener in wanted where !kept.contains(listener) {
       do {
         try proxy.open(listener)
         next.append(listener)
@@ -58,7 +66,7 @@ final class ListenerKeeper: Sendable {
       }
     }
     listeners.withLock { $0 = next }
-    if next != current { discovery.setOwnListeners(next.map(\.address) + [configuration.apiAddress]) }
+    if next != current { onChange(next.map(\.address) + [configuration.apiAddress]) }
     // The group is wanted even where the address is not to be had: it is watched, and a line says why nothing connects to it.
     let known = obstacles.withLock { known in
       defer { known = problems }
