@@ -60,28 +60,32 @@ extension AuditRecord {
 /// Which records are asked for.
 package struct AuditQuery: Hashable, Sendable {
   package var group: String?
-  package var kind: String?
+  /// Empty: of any kind.
+  package var kinds: Set<String>
   /// Milliseconds since 1970.
   package var since: Int64?
   /// Only older ones than this id: for the next page.
   package var before: Int64?
   /// Only newer ones than this id: for who has seen the others.
   package var after: Int64?
+  package var oldestFirst: Bool
   package var limit: Int
 
   package init(
-    group: String? = nil, kind: String? = nil, since: Int64? = nil, before: Int64? = nil, after: Int64? = nil, limit: Int = 100
+    group: String? = nil, kinds: Set<String> = [], since: Int64? = nil, before: Int64? = nil, after: Int64? = nil,
+    oldestFirst: Bool = false, limit: Int = 100
   ) {
     self.group = group
-    self.kind = kind
+    self.kinds = kinds
     self.since = since
     self.before = before
     self.after = after
+    self.oldestFirst = oldestFirst
     self.limit = limit
   }
 
   func matches(_ record: AuditRecord) -> Bool {
-    (group == nil || record.group == group) && (kind == nil || record.kind == kind) && record.at >= since ?? .min
+    (group == nil || record.group == group) && (kinds.isEmpty || kinds.contains(record.kind)) && record.at >= since ?? .min
       && record.id < before ?? .max && record.id > after ?? .min
   }
 }

@@ -180,23 +180,35 @@ package final class Journal: Sendable {
   // MARK: Audit
 
   /// Returns at once; a decision is on the disk within milliseconds where that works.
-  package func append(_ record: AuditRecord) {
-    take { facts, _ in facts.append(record) }
+  ///
+  /// - Returns: the record with its number.
+  @discardableResult
+  package func append(_ record: AuditRecord) -> AuditRecord {
+    inbox.withLock { inbox in
+      let numbered = inbox.facts.append(record)
+      wake(record.chain == .decisions ? .atOnce : .soon, &inbox)
+      return numbered
+    }
   }
 
-  /// The newest first, those among them that the disk does not have yet. Reads the disk, away from the caller's thread.
+  /// The number of the newest record, of earlier runs too; 0 when there is none.
+  package var lastRecord: Int64 { inbox.withLock { $0.facts.audit.lastID } }
+
+  /// Those that the disk does not have yet are among them. Reads the disk, away from the caller's thread.
   package func records(_ query: AuditQuery) async -> [AuditRecord] {
     await onQueue { storage, report in
       // Looked at together: while the storage is held, nothing leaves memory for the disk.
       let waiting = self.inbox.withLock { $0.facts.audit.matching(query) }
-      guard case .open(let database) = storage else { return Array(waiting.prefix(query.limit)) }
-      do throws(JournalFailure) {
-        let all = waiting + (try database.records(query))
-        return Array(query.after == nil ? all.prefix(query.limit) : all.suffix(query.limit))
-      } catch {
-        self.fail(&storage, error, report: &report)
-        return Array(waiting.prefix(query.limit))
+      var stored: [AuditRecord] = []
+      if case .open(let database) = storage {
+        do throws(JournalFailure) {
+          stored = try database.records(query)
+        } catch {
+          self.fail(&storage, error, report: &report)
+        }
       }
+      // What waits is newer than all that is stored.
+      return Array((query.oldestFirst ? stored + waiting : waiting + stored).prefix(query.limit))
     }
   }
 

@@ -54,7 +54,7 @@ extension JournalDatabase {
     return End(number: number, hash: Array(hash))
   }
 
-  /// Newest first; with `after`, the oldest of those that are newer come first into the limit, and are newest first again.
+  /// In the order of the query, at most its limit.
   func records(_ query: AuditQuery) throws(JournalFailure) -> [AuditRecord] {
     try access { database in
       var conditions: [String] = []
@@ -65,12 +65,15 @@ extension JournalDatabase {
         arguments.append(value)
       }
       require("member_group = ?", query.group)
-      require("kind = ?", query.kind)
+      if !query.kinds.isEmpty {
+        conditions.append("kind IN (\(query.kinds.map { _ in "?" }.joined(separator: ", ")))")
+        arguments += query.kinds.sorted()
+      }
       require("at >= ?", query.since)
       require("id < ?", query.before)
       require("id > ?", query.after)
       let filter = conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND ")
-      let order = query.after == nil ? "DESC" : "ASC"
+      let order = query.oldestFirst ? "ASC" : "DESC"
       let rows = try Row.fetchCursor(
         database,
         sql: "SELECT id, chain, at, member_group, kind, old, new, label, reason, evidence, hash FROM audit\(filter) "
@@ -79,7 +82,7 @@ extension JournalDatabase {
       while let row = try rows.next() {
         if let record = Self.record(row) { records.append(record) }
       }
-      return query.after == nil ? records : records.reversed()
+      return records
     }
   }
 

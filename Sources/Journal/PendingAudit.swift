@@ -8,15 +8,16 @@ struct PendingAudit: Sendable {
 
   init(capacity: Int) { self.capacity = capacity }
 
-  /// - Returns: false where a record had to be given up: the oldest of the routine, or else the oldest.
-  mutating func append(_ record: AuditRecord) -> Bool {
+  /// - Returns: the record with its number, and whether it is one too many: then the oldest of the routine, or else the oldest, was
+  ///   given up.
+  mutating func append(_ record: AuditRecord) -> (record: AuditRecord, isTooMany: Bool) {
     lastID += 1
     var record = record
     record.id = lastID
     records.append(record)
-    guard records.count > capacity else { return true }
+    guard records.count > capacity else { return (record, false) }
     records.remove(at: records.firstIndex { $0.chain == .routine } ?? 0)
-    return false
+    return (record, true)
   }
 
   mutating func take() -> [AuditRecord] {
@@ -55,6 +56,9 @@ struct PendingAudit: Sendable {
     }
   }
 
-  /// The newest first.
-  func matching(_ query: AuditQuery) -> [AuditRecord] { (leaving + records).reversed().filter(query.matches) }
+  /// In the order of the query.
+  func matching(_ query: AuditQuery) -> [AuditRecord] {
+    let matching = (leaving + records).filter(query.matches)
+    return query.oldestFirst ? matching : matching.reversed()
+  }
 }

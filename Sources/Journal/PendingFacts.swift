@@ -107,9 +107,10 @@ struct PendingFacts: Sendable {
     return .atOnce
   }
 
-  mutating func append(_ record: AuditRecord) -> Urgency {
-    if !audit.append(record) { refused += 1 }
-    return record.chain == .decisions ? .atOnce : .soon
+  mutating func append(_ record: AuditRecord) -> AuditRecord {
+    let (numbered, isTooMany) = audit.append(record)
+    if isTooMany { refused += 1 }
+    return numbered
   }
 
   // MARK: Facts go out

@@ -50,6 +50,14 @@ package final class LebaProcess: Sendable {
     try await run(Self.binary, arguments + ["--api", "http://\(api)"])
   }
 
+  /// Replaces the configuration file by rename, the way editors and Kubernetes do. `api` and `state_directory` stay.
+  package func rewrite(_ configuration: String) throws {
+    let old = try String(contentsOfFile: directory.file("config.yaml"), encoding: .utf8)
+    let own = old.split(separator: "\n", omittingEmptySubsequences: false).prefix(2).joined(separator: "\n") + "\n"
+    try directory.write(own + configuration + "\n", to: "next.yaml")
+    guard rename(directory.file("next.yaml"), directory.file("config.yaml")) == 0 else { throw TestFailure("cannot rename") }
+  }
+
   // MARK: The process
 
   package var isRunning: Bool { process.isRunning }

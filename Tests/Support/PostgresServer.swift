@@ -41,11 +41,15 @@ package final class PostgresServer: Sendable {
     return server
   }
 
-  package func standby(host: String) async throws -> PostgresServer {
+  /// - Parameter delay: how long it waits before it replays what it received (`recovery_min_apply_delay`).
+  package func standby(host: String, delay: String = "0") async throws -> PostgresServer {
     let server = try PostgresServer(host: host, port: port)
     try await server.tool(
       "pg_basebackup",
       ["-h", self.host, "-p", "\(port)", "-U", "postgres", "-D", server.data, "-R", "-X", "stream", "-c", "fast", "--no-sync"])
+    if delay != "0" {
+      try await server.tool("sh", ["-c", "echo \"recovery_min_apply_delay = '\(delay)'\" >> \(server.data)/postgresql.auto.conf"])
+    }
     try await server.start()
     return server
   }

@@ -16,14 +16,18 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "trace, debug, info, notice, warning, error or critical.", transform: { try choice($0) })
   var logLevel: Logger.Level = .info
 
+  @Flag(inversion: .prefixedNo, help: "Read the configuration again when its file changes.")
+  var watchConfig = true
+
   func run() async throws {
+    let watch = watchConfig ? ConfigurationWatch(file.path) : nil
     var configuration = try file.load(onError: .usage)
     if let engine { configuration.engine = engine }
     // The text and the tree of a large file are many times what is kept of them.
     leba_trim_heap()
     let logger = Logger.sidecar(level: logLevel)
     do {
-      let sidecar = try Sidecar(configuration, file: file.path, logger: logger)
+      let sidecar = try Sidecar(configuration, file: file.path, watch: watch, logger: logger)
       try await sidecar.run()
     } catch let error as StartError {
       throw CommandFailure(.requestFailed, error.description)

@@ -13,6 +13,9 @@ final class ControlLoop: Sendable {
     let probeNow: @Sendable (MemberKey) -> Void
     let lookUpNow: @Sendable (DomainName) -> Void
     let record: @Sendable (Decision) -> Void
+    let remember: @Sendable (GroupMemory) -> Void
+    let forget: @Sendable (GroupName) -> Void
+    let rememberWindows: @Sendable ([MaintenanceWindow]) -> Void
     /// The groups are others than before, or a service showed its port for the first time.
     let follow: @Sendable (_ groups: [Group], _ ports: [DomainName: UInt16]) -> Void
   }
@@ -21,24 +24,25 @@ final class ControlLoop: Sendable {
     var engine: Engine
     var topology: Topology
     var history = DecisionHistory()
+    var phases = DecisionPhases()
     /// The first port that the records of a name showed.
     fileprivate(set) var ports: [DomainName: UInt16] = [:]
   }
 
   private enum Message: Sendable {
-    case event(Event)
+    case event(Event, posted: Instant)
     case work(Work)
     case stop
   }
 
   /// Something somebody waits for. Gives what is to be carried out, and what tells the waiting one that it was.
-  private typealias Work = @Sendable (inout State, Instant) -> (effects: [Effect], done: @Sendable () -> Void)
+  private typealias Work = @Sendable (inout State, Instant) -> (effects: [Effect], follows: Bool, done: @Sendable () -> Void)
 
   private let mailbox: Mailbox<Message>
 
   init() throws(SystemError) { mailbox = try Mailbox() }
 
-  func post(_ event: Event) { mailbox.post(.event(event)) }
+  func post(_ event: Event) { mailbox.post(.event(event, posted: .monotonicNow)) }
 
   /// Looks at the state in its turn on the control thread. Only while the loop runs: stop whoever asks before the loop.
   func ask<Answer: Sendable>(_ body: @escaping @Sendable (State, Instant) -> Answer) async -> Answer {
@@ -49,11 +53,24 @@ final class ControlLoop: Sendable {
   func command<Answer: Sendable>(
     _ body: @escaping @Sendable (inout State, Instant) -> (Answer, [Effect])
   ) async -> Answer {
+    await run(follows: false, body)
+  }
+
+  /// The same where listeners may have to change although no group does.
+  func reconfigure<Answer: Sendable>(
+    _ body: @escaping @Sendable (inout State, Instant) -> (Answer, [Effect])
+  ) async -> Answer {
+    await run(follows: true, body)
+  }
+
+  private func run<Answer: Sendable>(
+    follows: Bool, _ body: @escaping @Sendable (inout State, Instant) -> (Answer, [Effect])
+  ) async -> Answer {
     await withCheckedContinuation { continuation in
       mailbox.post(
         .work { state, now in
           let (answer, effects) = body(&state, now)
-          return (effects, { continuation.resume(returning: answer) })
+          return (effects, follows, { continuation.resume(returning: answer) })
         })
     }
   }
@@ -68,24 +85,28 @@ final class ControlLoop: Sendable {
 
   private func run(_ initial: State, _ actuators: Actuators) {
     var state = initial
+    var clock = ClockWatch()
     while true {
       var mustFollow = false
       var mustStop = false
       var done: [@Sendable () -> Void] = []
-      for message in mailbox.receive(until: state.engine.nextDeadline) {
+      for message in mailbox.receive(until: clock.nextLook(before: state.engine.nextDeadline)) {
         let now = Instant.monotonicNow
         // What time alone changes comes first: a fact must not meet a proof of role that has expired.
         mustFollow = reachDeadline(&state, actuators, now) || mustFollow
         switch message {
-        case .event(let event):
+        case .event(let event, let posted):
           let (effects, isNewPort) = state.take(event, now: now)
-          mustFollow = carryOut(effects, &state, actuators) || isNewPort || mustFollow
+          mustFollow = carryOut(effects, &state, actuators, since: posted) || isNewPort || mustFollow
         case .work(let work):
-          let (effects, answer) = work(&state, now)
-          mustFollow = carryOut(effects, &state, actuators) || mustFollow
+          let (effects, follows, answer) = work(&state, now)
+          mustFollow = carryOut(effects, &state, actuators) || follows || mustFollow
           done.append(answer)
         case .stop: mustStop = true
         }
+      }
+      if let wall = clock.look() {
+        _ = carryOut(state.engine.handle(.wallClockRead(wall), now: .monotonicNow), &state, actuators)
       }
       mustFollow = reachDeadline(&state, actuators, Instant.monotonicNow) || mustFollow
       // Once for all messages: ten thousand names that find their groups at the start are one change.
@@ -97,11 +118,12 @@ final class ControlLoop: Sendable {
 
   private func reachDeadline(_ state: inout State, _ actuators: Actuators, _ now: Instant) -> Bool {
     guard let deadline = state.engine.nextDeadline, deadline <= now else { return false }
-    return carryOut(state.engine.handle(.deadlineReached, now: now), &state, actuators)
+    return carryOut(state.engine.handle(.deadlineReached, now: now), &state, actuators, since: deadline)
   }
 
+  /// - Parameter posted: when the fact that led to them was known to this process; nil for what a person asked for.
   /// - Returns: whether the groups are others than before.
-  private func carryOut(_ effects: [Effect], _ state: inout State, _ actuators: Actuators) -> Bool {
+  private func carryOut(_ effects: [Effect], _ state: inout State, _ actuators: Actuators, since posted: Instant? = nil) -> Bool {
     var changesGroups = false
     for effect in effects {
       switch effect {
@@ -109,9 +131,13 @@ final class ControlLoop: Sendable {
       case .replaceProbes(let group, let targets): actuators.replaceProbes(group, targets)
       case .probeNow(let member): actuators.probeNow(member)
       case .lookUpNow(let domain): actuators.lookUpNow(domain)
-      case .remember, .forget, .rememberWindows: break
+      case .remember(let memory): actuators.remember(memory)
+      case .forget(let group): actuators.forget(group)
+      case .rememberWindows(let windows): actuators.rememberWindows(windows)
       case .record(let decision):
         changesGroups = changesGroups || decision.kind.changesGroups
+        // The routes went out before the records.
+        if let posted { state.phases.note(decision, decided: Instant.monotonicNow - posted) }
         state.history.append(decision)
         actuators.record(decision)
       }

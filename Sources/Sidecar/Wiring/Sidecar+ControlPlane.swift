@@ -23,7 +23,7 @@ extension Sidecar: ControlPlane {
     return StatusView(
       state: state(groups), version: VersionCommand.current, uptimeSeconds: (ContinuousClock.now - startedAt).seconds,
       engine: proxy.engineInUse, connectionLimit: proxy.connectionLimit, zone: configuration.zone,
-      configurationFile: configurationFile,
+      configuration: configurationStatus,
       listeners: listeners.open.map { listener in
         StatusView.Listener(
           name: listener.name.rawValue, address: listener.address.description, group: listener.group.rawValue,
@@ -64,65 +64,6 @@ extension Sidecar: ControlPlane {
   }
 
   func metrics() async -> [MetricFamily] {
-    proxyMetrics() + discoveryMetrics() + [await ignoredTextMetrics()] + probeMetrics()
-  }
-
-  func createGroup(_ request: GroupRequest, dryRun: Bool) async throws(ControlError) -> GroupSnapshot {
-    let specification: GroupSpecification
-    do {
-      specification = try await specify(request).get()
-    } catch {
-      throw .invalid(error.description)
-    }
-    return try await command(on: specification.name, dryRun: dryRun) { engine, now throws(CommandError) in
-      try engine.createGroup(specification, now: now)
-    }
-  }
-
-  private func specify(_ request: GroupRequest) async -> Result<GroupSpecification, GroupRefusal> {
-    await loop.ask { [configuration] state, _ in
-      var configuration = configuration
-      // It may name what came through the API, too.
-      configuration.topology = state.topology
-      do throws(GroupRefusal) {
-        return .success(
-          try configuration.group(
-            named: request.name, mode: request.mode, backends: request.backends, primary: request.primary))
-      } catch {
-        return .failure(error)
-      }
-    }
-  }
-
-  func setPrimary(_ request: PrimaryRequest, of group: GroupName, dryRun: Bool) async throws(ControlError) -> GroupSnapshot {
-    try await command(on: group, dryRun: dryRun) { engine, now throws(CommandError) in
-      try engine.setPrimary(of: group, to: BackendID(request.backend), force: request.force, pin: request.pin, now: now)
-    }
-  }
-
-  func deleteGroup(_ name: GroupName, dryRun: Bool) async throws(ControlError) {
-    _ = try await command(on: name, dryRun: dryRun) { engine, now throws(CommandError) in try engine.deleteGroup(name, now: now) }
-  }
-
-  /// Carries out a request and answers with the group as it is right afterwards, or, when it is deleted, as it was. A dry run is the
-  /// same request on a copy of the engine.
-  private func command(
-    on name: GroupName, dryRun: Bool, _ body: @escaping @Sendable (inout Engine, Instant) throws(CommandError) -> [Effect]
-  ) async throws(ControlError) -> GroupSnapshot {
-    let result: Result<GroupSnapshot, CommandError> = await loop.command { state, now in
-      do throws(CommandError) {
-        var engine = state.engine
-        let effects = try body(&engine, now)
-        guard let group = engine[name] ?? state.engine[name] else { throw .unknownGroup(name) }
-        if !dryRun { state.engine = engine }
-        return (.success(group.snapshot(at: now)), dryRun ? [] : effects)
-      } catch {
-        return (.failure(error), [])
-      }
-    }
-    switch result {
-    case .success(let group): return group
-    case .failure(let error): throw .command(error)
-    }
+    proxyMetrics() + discoveryMetrics() + [await ignoredTextMetrics()] + probeMetrics() + [await phaseMetrics()]
   }
 }

@@ -1,25 +1,9 @@
+import Failover
 import Foundation
 import Journal
 import LebaConfiguration
 import Logging
 import Model
-
-/// What earlier runs knew, and what this one leaves to the next.
-extension Sidecar {
-  /// Entries made through the API come back. One that the file declares now is the file's.
-  static func restoreEntries(from journal: Journal, into topology: inout Topology, logger: Logger) {
-    for (domain, json) in journal.facts(of: .dnsBackend) {
-      do {
-        try topology.add(JSONDecoder().decode(DNSEntryRequest.self, from: Data(json.utf8)))
-      } catch DNSEntryRefusal.exists {
-        logger.notice("the DNS backend \(domain) was made through the API, and is declared in the file now: the file counts")
-        journal.remove(FactKey(.dnsBackend, domain))
-      } catch {
-        logger.warning("the DNS backend \(domain), made through the API by an earlier run, cannot be used: \(error)")
-      }
-    }
-  }
-}
 
 extension Journal {
   /// Keeps the last good answer of each name.
@@ -31,6 +15,67 @@ extension Journal {
     // The authority says that there is nothing to go to: a later start must not believe otherwise.
     case .answer, .empty: forget(update.domain)
     case .failed: break
+    }
+  }
+
+  /// What became of a group. One of which there is nothing to tell is not kept.
+  func take(_ memory: GroupMemory) {
+    let key = FactKey(.groupState, memory.group)
+    if memory == GroupMemory(group: memory.group) { return remove(key) }
+    store(key, encoding: memory)
+  }
+
+  func store<Value: Encodable>(_ key: FactKey, encoding value: Value) {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    guard let json = try? encoder.encode(value) else { return }
+    store(key, json: String(decoding: json, as: UTF8.self))
+  }
+
+  /// All facts of a kind that can be read. What cannot be is left where it is, and told.
+  func decode<Value: Decodable>(_ kind: FactKind, as type: Value.Type, logger: Logger) -> [(name: String, value: Value)] {
+    facts(of: kind).compactMap { name, json in
+      do {
+        return (name, try JSONDecoder().decode(type, from: Data(json.utf8)))
+      } catch {
+        logger.warning("what the journal has of the \(kind.text) '\(name)' cannot be read and is not used: \(error)")
+        return nil
+      }
+    }
+  }
+}
+
+extension FactKind {
+  fileprivate var text: String {
+    switch self {
+    case .dnsBackend: "DNS backend"
+    case .backend: "backend"
+    case .group: "group"
+    case .member: "member"
+    case .window: "maintenance window"
+    case .groupState: "state of the group"
+    }
+  }
+}
+
+extension AuditRecord {
+  init(_ decision: Decision, at wall: WallTime) {
+    self.init(
+      chain: decision.kind.isRoutine ? .routine : .decisions, at: wall.milliseconds, group: decision.group.rawValue,
+      kind: decision.kind.rawValue, from: decision.from?.rawValue, to: decision.to?.rawValue, label: decision.reason.label,
+      reason: decision.reason.description, evidence: decision.evidence)
+  }
+}
+
+extension Decision.Kind {
+  /// Comes in thousands where thousands of names come and go, and would push out of the history what matters.
+  var isRoutine: Bool {
+    switch self {
+    case .groupCreated, .memberAdded, .memberRemoved, .healthChanged, .roleChanged, .addressRefused, .degraded, .restored: true
+    case .elected, .failover, .failback, .manual, .holdBegan, .holdEnded, .twoWritable, .groupChanged, .groupDeleted, .drained,
+      .undrained, .maintenanceBegan, .maintenanceEnded, .maintenanceCancelled, .failoversSuspended, .failoversResumed,
+      .overrideLifted, .shadowed:
+      false
     }
   }
 }

@@ -13,16 +13,20 @@ import UnixSignals
 
 /// The running process: the parts, wired along the flow of docs/ARCHITECTURE.md, from start to drained end.
 final class Sidecar: Sendable {
-  let configuration: Configuration
   let configurationFile: String
+  /// What is in force, and what became of the last attempt to change it.
+  let settings: Mutex<Settings>
   let logger: Logger
   let loop: ControlLoop
   let proxy: Proxy
-  let discovery: Discovery
+  let resolver: CurrentDiscovery
   let health: HealthChecker
   let journal: Journal
   /// Those of the configuration, and those of groups that come and go.
   let listeners: ListenerKeeper
+  /// What is recorded, for those who listen through the API.
+  let eventFeed = EventFeed()
+  private let watch: ConfigurationWatch?
   let startedAt = ContinuousClock.now
   let phase = Mutex(Phase.starting)
   enum Phase {
@@ -30,37 +34,48 @@ final class Sidecar: Sendable {
   }
 
   /// Opens the listeners, so that whatever is wrong with them is known before anything else happens.
-  init(_ configuration: Configuration, file: String, logger: Logger) throws {
-    self.configuration = configuration
+  ///
+  /// - Parameter watch: tells when the file changes; nil: it is read again on request only.
+  init(_ configuration: Configuration, file: String, watch: ConfigurationWatch?, logger: Logger) throws {
+    self.watch = watch
+    settings = Mutex(Settings(configuration: configuration))
     self.configurationFile = file
     self.logger = logger
     let journal = Journal(directory: configuration.stateDirectory, now: { Date().timeIntervalSince1970 }) { notice in
       logger.log(level: notice.severity.logLevel, "\(notice.text)")
     }
     self.journal = journal
-    var settings = Proxy.Settings()
-    settings.workers = configuration.workers
-    settings.engine = configuration.engine
+    var proxySettings = Proxy.Settings()
+    proxySettings.workers = configuration.workers
+    proxySettings.engine = configuration.engine
     do throws(any Error) {
       let loop = try ControlLoop()
       self.loop = loop
-      proxy = try Proxy(settings: settings) { signal in loop.post(.dataPathFailed(signal)) }
+      proxy = try Proxy(settings: proxySettings) { signal in loop.post(.dataPathFailed(signal)) }
       for listener in configuration.listeners { try proxy.open(listener) }
       health = HealthChecker(seed: .random(in: .min ... .max), logger: logger) { report in loop.post(.probeFinished(report)) }
-      discovery = try Discovery(
-        settings: configuration.resolver, ownListeners: configuration.listeners.map(\.address) + [configuration.apiAddress],
-        seed: .random(in: .min ... .max),
-        onUpdate: { update in
-          if !update.isRepeat { loop.post(.discoveryUpdated(update)) }
-          journal.take(update)
-        },
-        onNotice: { notice in logger.log(level: notice.severity.logLevel, "\(notice.text)") })
-      listeners = ListenerKeeper(
-        configuration, open: configuration.listeners, proxy: proxy, discovery: discovery, logger: logger)
+      let resolver = try CurrentDiscovery(
+        configuration.resolver, ownListeners: configuration.listeners.map(\.address) + [configuration.apiAddress]
+      ) { settings, ownListeners throws(DiscoveryError) in
+        try Discovery(
+          settings: settings, ownListeners: ownListeners, seed: .random(in: .min ... .max),
+          onUpdate: { update in
+            if !update.isRepeat { loop.post(.discoveryUpdated(update)) }
+            journal.take(update)
+          },
+          onNotice: { notice in logger.log(level: notice.severity.logLevel, "\(notice.text)") })
+      }
+      self.resolver = resolver
+      listeners = ListenerKeeper(configuration, open: configuration.listeners, proxy: proxy, logger: logger) { addresses in
+        resolver.setOwnListeners(addresses)
+      }
     } catch {
       throw StartError("\(error)")
     }
   }
+
+  var configuration: Configuration { settings.withLock { $0.configuration } }
+  var discovery: Discovery { resolver.value }
 
   /// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once.
   func run() async throws {
@@ -68,7 +83,7 @@ final class Sidecar: Sendable {
     signal(SIGXFSZ, SIG_IGN)
     // libdispatch makes its timer descriptor with the first timer, and traps when there is none to be had by then: have it now.
     try await Task.sleep(for: .nanoseconds(1))
-    let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+    let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
     do {
       try discovery.start()
     } catch {
@@ -78,11 +93,11 @@ final class Sidecar: Sendable {
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       let (listening, continuation) = AsyncStream.makeStream(of: Void.self)
       let server = ControlServer(address: configuration.apiAddress, plane: self, logger: logger) { continuation.finish() }
-      tasks.addTask { [configuration] in
+      tasks.addTask { [address = configuration.apiAddress] in
         do {
           try await server.run()
         } catch {
-          throw StartError("cannot serve the API on \(configuration.apiAddress): \(error); choose another api.address")
+          throw StartError("cannot serve the API on \(address): \(error); choose another api.address")
         }
       }
       tasks.addTask { [self] in
@@ -104,21 +119,28 @@ final class Sidecar: Sendable {
       publish: { [proxy] change in proxy.publish(change) },
       replaceProbes: { [health] group, targets in health.replace(targets, of: group) },
       probeNow: { [health] member in health.probeNow(member) },
-      lookUpNow: { [discovery] domain in discovery.refresh(domain) },
-      record: { [logger] decision in logger.log(decision) },
+      lookUpNow: { [resolver] domain in resolver.value.refresh(domain) },
+      record: { [logger, journal, feed = eventFeed] decision in
+        logger.log(decision)
+        feed.publish(EventRecord(journal.append(AuditRecord(decision, at: .now))))
+      },
+      remember: { [journal] memory in journal.take(memory) },
+      forget: { [journal] group in journal.remove(FactKey(.groupState, group.rawValue)) },
+      rememberWindows: { [self] windows in keep(windows) },
       follow: { [listeners] groups, ports in listeners.follow(groups, ports: ports) })
-    var topology = configuration.topology
-    Self.restoreEntries(from: journal, into: &topology, logger: logger)
-    loop.start(Engine(holdRemoved: configuration.resolver.holdRemoved), topology, actuators: actuators)
+    let configuration = configuration
+    loop.start(
+      Engine(holdRemoved: configuration.resolver.holdRemoved, zone: configuration.zone), configuration.topology,
+      actuators: actuators)
   }
 
   private func startTraffic() async {
     let remembered = journal.rememberedAnswers()
     // First the groups: a name from the hosts file is resolved at once, and an answer before them would find nobody who wants it.
     // And whoever asks the loop from now on asks after they are there.
-    await loop.command { [discovery] state, now in
-      let effects = state.engine.handle(.groupsConfigured(state.topology.groups, leaving: .atOnce), now: now)
-      discovery.watch(state.topology.domains, remembered: remembered)
+    await loop.reconfigure { [self] state, now in
+      let effects = restore(&state, now: now)
+      resolver.watch(state.topology.domains, remembered: remembered)
       return ((), effects)
     }
     phase.withLock { $0 = .running }
@@ -127,6 +149,9 @@ final class Sidecar: Sendable {
       leba \(VersionCommand.current) is running: engine \(proxy.engineInUse), at most \(proxy.connectionLimit) connections, \
       API on \(configuration.apiAddress)
       """)
+    if let watch, !watch.start(onChange: { [self] in Task { await reload(because: "the file changed") } }) {
+      logger.warning("changes of \(configurationFile) are not noticed: no inotify; send SIGHUP after a change")
+    }
     for listener in configuration.listeners {
       logger.notice("listening on \(listener.address) for \(listener.group) (\(listener.role.rawValue))")
     }
@@ -137,9 +162,16 @@ final class Sidecar: Sendable {
 
   private func drain(on signals: UnixSignalsSequence) async {
     var received = signals.makeAsyncIterator()
-    guard let first = await received.next() else { return }
+    var first = await received.next()
+    while first == .sighup {
+      await reload(because: "SIGHUP")
+      first = await received.next()
+    }
+    guard let first else { return }
     phase.withLock { $0 = .draining }
-    logger.notice("\(first): draining for up to \(configuration.drainTimeout.text); a second signal stops at once")
+    watch?.stop()
+    let patience = await effectiveConfiguration().drainTimeout
+    logger.notice("\(first): draining for up to \(patience.text); a second signal stops at once")
     let impatient = Task { [logger, proxy] in
       var received = received
       guard let second = await received.next() else { return }
@@ -147,7 +179,7 @@ final class Sidecar: Sendable {
       proxy.stop()
       Foundation.exit(CommandFailure.Code.requestFailed.rawValue)
     }
-    await proxy.drain(timeout: configuration.drainTimeout)
+    await proxy.drain(timeout: patience)
     impatient.cancel()
   }
 

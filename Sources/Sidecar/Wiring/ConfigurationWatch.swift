@@ -1,0 +1,67 @@
+import Dispatch
+import Foundation
+import Synchronization
+import Threads
+
+/// Tells when the configuration file has other contents than before. Whether they are any good is for the reader to say.
+final class ConfigurationWatch: Sendable {
+  /// An editor writes, renames and sets times: once is enough.
+  private static let quiet = DispatchTimeInterval.milliseconds(100)
+
+  private struct State {
+    var contents: Data?
+    var isScheduled = false
+    var source: (any DispatchSourceRead)?
+  }
+
+  private let file: String
+  private let queue = DispatchQueue(label: "leba.configuration", qos: .utility)
+  private let state: Mutex<State>
+
+  /// Looks at the file as it is now, before the caller reads it: what changes in between is not missed.
+  init(_ file: String) {
+    self.file = file
+    state = Mutex(State(contents: FileManager.default.contents(atPath: file)))
+  }
+
+  /// - Returns: false where the system gives no word of changes.
+  func start(onChange: @escaping @Sendable () -> Void) -> Bool {
+    let watch = FileWatch([file])
+    guard let descriptor = watch.descriptor else { return false }
+    let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
+    source.setEventHandler { [weak self] in
+      watch.takeEvents()
+      self?.schedule(onChange)
+    }
+    state.withLock { $0.source = source }
+    source.resume()
+    return true
+  }
+
+  func stop() {
+    state.withLock { state in
+      state.source?.cancel()
+      state.source = nil
+    }
+  }
+
+  private func schedule(_ onChange: @escaping @Sendable () -> Void) {
+    let isFirst = state.withLock { state in
+      defer { state.isScheduled = true }
+      return !state.isScheduled
+    }
+    guard isFirst else { return }
+    queue.asyncAfter(deadline: .now() + Self.quiet) { [weak self] in
+      guard let self else { return }
+      // A file that is not there is on its way: the next event brings it.
+      let contents = FileManager.default.contents(atPath: self.file)
+      let isNews = self.state.withLock { state in
+        state.isScheduled = false
+        guard let contents, contents != state.contents else { return false }
+        state.contents = contents
+        return true
+      }
+      if isNews { onChange() }
+    }
+  }
+}

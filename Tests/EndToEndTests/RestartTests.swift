@@ -1,0 +1,106 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension EndToEnd {
+  /// What a sidecar remembers of its earlier life, however that ended.
+  @Suite(.serialized) struct RestartTests {
+    /// The same configuration on the same state, in one process after the other.
+    private func restart(_ pair: WebPair, _ configuration: String) async throws -> LebaProcess {
+      try await LebaProcess.start(configuration, state: pair.leba.directory.file("state"))
+    }
+
+    private func configuration(_ pair: WebPair, group: String = "") -> String {
+      """
+      listeners: [{name: web, address: "\(pair.listener)", group: web}]
+      backends:
+        - {id: one, address: 127.0.0.2, port: \(pair.one.endpoint.port), protocol: http}
+        - {id: two, address: 127.0.0.3, port: \(pair.two.endpoint.port), protocol: http}
+      failover_groups:
+        - {name: web, mode: active-passive, backends: [one, two], primary: one\(group)}
+      """
+    }
+
+    @Test func `a restart after a failover, even by SIGKILL, is no failback`() async throws {
+      let pair = try await WebPair()
+      try await pair.one.kill()
+      try await pair.leba.untilPrimary(of: "web", is: "two")
+      try await pair.one.start()
+      try await pair.leba.untilEligible(in: "web", ["one", "two"])
+      try await eventually("the choice is on the disk") { try stateHolds("two", in: pair.leba) }
+      pair.leba.signal(SIGKILL)
+      try await pair.leba.ended()
+
+      let second = try await restart(pair, configuration(pair))
+      try await second.untilPrimary(of: "web", is: "two")
+      #expect(try await pair.server() == "two")
+      let group = try await second.group("web")
+      #expect(group.failoverCount == 1)
+      #expect(group.json["last_failover"].string != nil)
+      // The history of the first life is there, and it is whole.
+      let kinds = try await second.events(of: "web").compactMap { $0["kind"].string }
+      #expect(kinds.contains("failover") && kinds.contains("elected"), "\(kinds)")
+      let events = try await second.command("events", "--group", "web")
+      #expect(events.status == .exited(0) && events.output.contains("failover"), "\(events)")
+    }
+
+    @Test func `an operator's choice, a drain, a group, a member and a window survive`() async throws {
+      let pair = try await WebPair()
+      #expect(
+        try await pair.leba.post("/api/v1/groups/web/primary", "{\"backend_id\": \"two\", \"pin\": true}").status == 200)
+      #expect(try await pair.leba.post("/api/v1/backends/one/drain", "{}").status == 200)
+      let made = try await pair.leba.post(
+        "/api/v1/groups", "{\"name\": \"made\", \"mode\": \"normal\", \"backends\": [\"two\"]}")
+      #expect(made.status == 201, "\(made)")
+      let extra = "127.0.0.4:\(pair.one.endpoint.port)"
+      #expect(try await pair.leba.post("/api/v1/groups/web/backends", "{\"backend_id\": \"\(extra)\"}").status == 201)
+      let window = "{\"id\": \"later\", \"backend\": \"one\", \"start\": \"2099-01-01T00:00:00Z\", \"duration\": \"1h\"}"
+      #expect(try await pair.leba.post("/api/v1/maintenance", window).status == 201)
+      try await eventually("all of it is on the disk") {
+        try ["made", "later", extra, "\"pin\":true"].allSatisfy { try stateHolds($0, in: pair.leba) }
+      }
+      pair.leba.signal(SIGKILL)
+      try await pair.leba.ended()
+
+      let second = try await restart(pair, configuration(pair))
+      try await second.untilPrimary(of: "web", is: "two")
+      let group = try await second.group("web")
+      #expect(group.json["pinned"].bool == true)
+      #expect(group.backend("one")["administrative"].string == "draining")
+      #expect(group.ids == ["one", "two", extra])
+      #expect(try await second.group("made").ids == ["two"])
+      #expect(try await second.get("/api/v1/maintenance").body.contains("\"later\""))
+      // What is taken back stays taken back.
+      #expect(try await second.delete("/api/v1/groups/made").status == 200)
+      #expect(try await second.delete("/api/v1/maintenance/later").status == 200)
+      #expect(try await second.stop() == .exited(0))
+      let third = try await LebaProcess.start(configuration(pair), state: pair.leba.directory.file("state"))
+      #expect(try await third.get("/api/v1/groups/made").status == 404)
+      #expect(try await !third.get("/api/v1/maintenance").body.contains("\"later\""))
+    }
+
+    @Test func `a state directory that cannot be written is said, and traffic does not notice`() async throws {
+      let pair = try await WebPair()
+      #expect(try await pair.leba.stop() == .exited(0))
+      let file = pair.leba.directory.file("not-a-directory")
+      try Data("x".utf8).write(to: URL(fileURLWithPath: file))
+      let leba = try await LebaProcess.start(configuration(pair), state: file + "/state")
+      try await leba.untilPrimary(of: "web", is: "one")
+      #expect(try await pair.server() == "one")
+      #expect(try await leba.get("/api/v1/status").json["journal"]["problem"].string != nil)
+      try await pair.one.kill()
+      try await leba.untilPrimary(of: "web", is: "two")
+      #expect(try await leba.events(of: "web").contains { $0["kind"].string == "failover" })
+    }
+
+    /// Whether a text stands in the files of the journal: SQLite keeps texts as they are.
+    private func stateHolds(_ text: String, in leba: LebaProcess) throws -> Bool {
+      let directory = leba.directory.file("state")
+      return try FileManager.default.contentsOfDirectory(atPath: directory).contains { name in
+        guard name.hasPrefix("leba.sqlite") else { return false }
+        let bytes = FileManager.default.contents(atPath: "\(directory)/\(name)") ?? Data()
+        return bytes.range(of: Data(text.utf8)) != nil
+      }
+    }
+  }
+}
