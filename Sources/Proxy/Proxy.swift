@@ -49,7 +49,7 @@ package final class Proxy: Sendable {
     let count = max(1, settings.workers)
     let perWorker = Self.connectionsPerWorker(settings, workers: count, descriptors: Int(leba_raise_descriptor_limit()))
     connectionLimit = perWorker * count
-    let shares = WorkerSettings(
+    var shares = WorkerSettings(
       sessionLimit: perWorker,
       // Two suffice for one connection, and less than two would stop it for ever.
       bufferLimit: max(2, settings.bufferLimit / count),
@@ -58,7 +58,9 @@ package final class Proxy: Sendable {
       demotedDeadline: settings.demotedDeadline)
     var started: [WorkerThread] = []
     do {
+      let seed = UInt64(bitPattern: leba_monotonic_ns())
       for number in 0..<count {
+        shares.seed = seed &+ UInt64(number)
         started.append(try WorkerThread(engine: EpollEngine.self, number: number, settings: shares, onSignal: onSignal))
       }
     } catch {

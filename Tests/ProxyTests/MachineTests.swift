@@ -3,57 +3,6 @@ import Testing
 
 @testable import Proxy
 
-@Suite struct BalancerTests {
-  private func sequence(_ weights: [Int], _ count: Int) -> [Int32] {
-    var balancer = Balancer()
-    _ = balancer.replace(weights.enumerated().map { (Int32($0.offset), $0.element) }, balance: .roundRobin)
-    return (0..<count).compactMap { _ in balancer.pick(excluding: TriedBackends(), sessions: { _ in 0 }) }
-  }
-
-  @Test func roundRobinIsSmooth() {
-    #expect(sequence([1, 1, 1], 7) == [0, 1, 2, 0, 1, 2, 0])
-    #expect(sequence([5, 1, 1], 7) == [0, 0, 1, 0, 2, 0, 0])
-    #expect(sequence([2, 0, 1], 6) == [0, 2, 0, 0, 2, 0])
-    #expect(sequence([0, 0], 4) == [0, 1, 0, 1], "weights that are all zero say nothing")
-    #expect(sequence([], 1) == [])
-    #expect(sequence([.max, .max], 4) == [0, 1, 0, 1])
-    #expect(sequence([-5, 1], 2) == [1, 1])
-  }
-
-  @Test func triedBackendsAreSkipped() {
-    var balancer = Balancer()
-    _ = balancer.replace([(7, 1), (8, 1)], balance: .roundRobin)
-    var tried = TriedBackends()
-    func pick() -> Int32? { balancer.pick(excluding: tried, sessions: { _ in 0 }) }
-    tried.insert(7)
-    #expect(pick() == 8)
-    tried.insert(8)
-    #expect(pick() == nil)
-  }
-
-  @Test func creditsSurviveANewTable() {
-    var balancer = Balancer()
-    func pick() -> Int32? { balancer.pick(excluding: TriedBackends(), sessions: { _ in 0 }) }
-    func appears(_ backends: Int32...) -> Bool { balancer.replace(backends.map { ($0, 1) }, balance: .roundRobin) }
-    #expect(appears(0, 1))
-    #expect(pick() == 0)
-    #expect(appears(0, 1, 2))
-    #expect(pick() == 1)
-    #expect(!appears(0, 1), "one left, none appeared")
-    #expect(!appears(0, 1))
-  }
-
-  @Test func leastConnectionsCountsByWeightAndRotatesTies() {
-    var balancer = Balancer()
-    _ = balancer.replace([(0, 1), (1, 2), (2, 1)], balance: .leastConnections)
-    var load: [Int32: Int] = [0: 4, 1: 8, 2: 5]
-    func pick() -> Int32? { balancer.pick(excluding: TriedBackends(), sessions: { load[$0] ?? 0 }) }
-    #expect(pick() == 1, "9 by 2 is less than 5 by 1")
-    load = [0: 1, 1: 9, 2: 1]
-    #expect([pick(), pick(), pick(), pick()] == [2, 0, 2, 0])
-  }
-}
-
 @Suite struct HoldPacingTests {
   private let start = Instant(nanoseconds: 1_000_000_000)
 
@@ -110,9 +59,8 @@ import Testing
 @Suite struct SignalTests {
   @Test func aSignalOfAKindIsSentOncePerInterval() {
     let start = Instant(nanoseconds: 5)
-    let member = MemberKey(group: "app", backend: "a")
     let route = MemberRoute(backend: "a", address: .unix(path: "/x"), weight: 1, standing: Standings(all: .serve))
-    var slot = BackendSlot(member: member, route: route, drainTimeout: .zero, now: start)
+    var slot = BackendSlot(route, group: 0)
     func sends(_ kind: DataPathSignal.Kind, after delay: Duration) -> Bool { slot.maySignal(kind, now: start + delay) }
     for kind in DataPathSignal.Kind.allCases {
       #expect(sends(kind, after: .zero))
@@ -158,6 +106,34 @@ import Testing
 }
 
 @Suite struct ContainerTests {
+  @Test func `slots keep their place, freed numbers are used again, and what is freed is let go`() {
+    final class Value {
+      let number: Int
+      init(_ number: Int) { self.number = number }
+    }
+    var generator = SeededGenerator(seed: 3)
+    var table = SlotTable<Value>()
+    var truth: [Int32: Int] = [:]
+    weak var watched: Value?
+    for step in 0..<5000 {
+      if truth.count < 300, Bool.random(using: &generator) {
+        let value = Value(step)
+        let number = table.insert(value)
+        #expect(truth.updateValue(step, forKey: number) == nil, "a number in use was given again")
+        #expect(number < 300)
+        watched = value
+      } else if let number = truth.keys.sorted().randomElement(using: &generator) {
+        table.remove(number)
+        table.remove(number)
+        truth[number] = nil
+      }
+      #expect(truth.allSatisfy { table[$0].pointee.number == $1 })
+    }
+    #expect(table.numbers == truth.keys.sorted())
+    for number in table.numbers { table.remove(number) }
+    #expect(table.numbers.isEmpty && watched == nil)
+  }
+
   @Test func deadlinesExpireInOrderWhateverHappensToThem() {
     var generator = SeededGenerator(seed: 42)
     var heap = DeadlineHeap()

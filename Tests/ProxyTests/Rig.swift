@@ -48,12 +48,17 @@ final class Rig: Sendable {
     var id: BackendID
     var address: SocketAddress
     var weight = 1
+    var share: UInt8 = 100
     var standing = Standings(all: .serve)
 
-    init(_ id: BackendID, _ address: SocketAddress, weight: Int = 1, _ standing: Standings = Standings(all: .serve)) {
+    init(
+      _ id: BackendID, _ address: SocketAddress, weight: Int = 1, share: UInt8 = 100,
+      _ standing: Standings = Standings(all: .serve)
+    ) {
       self.id = id
       self.address = address
       self.weight = weight
+      self.share = share
       self.standing = standing
     }
   }
@@ -94,7 +99,9 @@ final class Rig: Sendable {
     _ members: [Member], group: GroupName = "app", balance: Balance = .roundRobin, hold: Duration = .seconds(10),
     drain: Duration = .seconds(30)
   ) {
-    let members = members.map { MemberRoute(backend: $0.id, address: $0.address, weight: $0.weight, standing: $0.standing) }
+    let members = members.map {
+      MemberRoute(backend: $0.id, address: $0.address, weight: $0.weight, share: $0.share, standing: $0.standing)
+    }
     publish([GroupRoute(name: group, balance: balance, holdTimeout: hold, drainTimeout: drain, members: members)])
   }
 

@@ -113,7 +113,38 @@ import Threads
     close("second", in: &worker)
     try open("third", of: "g3", in: &worker)
     #expect(worker.groupNumbers.keys.map(\.self) == ["g3"])
-    #expect(worker.groups.numbers.count == 1 && worker.routes.numbers.count == 3)
+    #expect(worker.groups.numbers.count == 1 && worker.routes.numbers.count == 1)
+  }
+
+  /// Active-passive to normal and back, as a reload does it: other standings, and a listener that is opened again for the other role.
+  @Test func `a change of mode or roles drops no session of either member`() throws {
+    let (a, b) = (TestServer.echo(), TestServer.echo())
+    let rig = try Rig()
+    let spread = Standings(primary: .idle, replica: .idle, any: .serve)
+    let (active, passive) = (
+      Standings(primary: .serve, replica: .idle, any: .serve), Standings(primary: .demoted, replica: .serve, any: .serve)
+    )
+    let front = try rig.listen(role: .any)
+    rig.publish(.init("a", a.address, spread), .init("b", b.address, spread))
+    var clients = try (0..<4).map { _ in try #require(TestSocket(connectingTo: front)) }
+    #expect(rig.reaches { $0.activeByBackend == ["a": 2, "b": 2] })
+    func speak(_ text: String) {
+      for client in clients {
+        client.send(text)
+        #expect(client.receiveText(text.utf8.count) == text)
+      }
+    }
+    speak("normal")
+    rig.proxy.close("front")
+    _ = try rig.listen("writers", on: front.description, role: .primary)
+    rig.publish(.init("a", a.address, active), .init("b", b.address, passive), balance: .leastConnections)
+    speak("active-passive")
+    clients.append(try #require(TestSocket(connectingTo: front)))
+    #expect(rig.reaches("writers") { $0.activeByBackend == ["a": 1] })
+    rig.publish(.init("a", a.address, spread), .init("b", b.address, spread))
+    speak("normal again")
+    #expect(rig.counts().activeByBackend == ["a": 2, "b": 2])
+    #expect(rig.counts().ended.isEmpty && rig.counts("writers").ended.isEmpty)
   }
 
   // MARK: A worker without a thread

@@ -39,6 +39,16 @@ import Testing
     withExtendedLifetime((busy, rest)) {}
   }
 
+  @Test(arguments: [Balance.sourceHash, .consistentHash], ["127.0.0.1:0", "unix:/tmp/leba-hash-\(getpid()).sock"])
+  func `the clients of one address stay on one backend`(balance: Balance, listener: String) throws {
+    let (a, b) = (TestServer.named("a"), TestServer.named("b"))
+    let rig = try Rig { $0.workers = 2 }
+    rig.publish(.init("a", a.address), .init("b", b.address), balance: balance)
+    let front = try rig.listen(on: listener == "127.0.0.1:0" ? listener : "\(listener).\(balance.rawValue)")
+    let names = try (0..<8).map { _ in try #require(TestSocket(connectingTo: front)).receiveText(1) }
+    #expect(Set(names).count == 1)
+  }
+
   @Test func aListenerServesItsRoleOnly() throws {
     let (a, b) = (TestServer.named("a"), TestServer.named("b"))
     let rig = try Rig()

@@ -49,8 +49,8 @@ struct Session: BitwiseCopyable {
   var clientGeneration: UInt32 = 0
   var upstreamGeneration: UInt32 = 0
   var listener: Int32 = -1
-  /// The backend it is connected or connecting to, −1 for none.
-  var backend: Int32 = -1
+  /// The backend it is connected or connecting to.
+  var backend = Int32.noSlot
 
   var toUpstream = Flow()
   var toClient = Flow()
@@ -58,6 +58,12 @@ struct Session: BitwiseCopyable {
   /// When it began to wait for a backend: what `hold_timeout` is measured from, however many tries it makes.
   var waitingSince: Instant = .zero
   var lastActivity: Instant = .zero
+  /// When the newest measurement of the backend's latency began: the connect, or the first byte of a client to whom no answer was owed.
+  var askedAt: Instant = .zero
+  /// Of the client's address, where the balance looked at it when it came.
+  var clientHash = StableHash.noAddress
+  /// The number of the failover that its backend was lost in, 0 for none.
+  var staleSince: UInt32 = 0
   var tried = TriedBackends()
 
   /// Neighbours among the sessions of the same backend.
@@ -85,7 +91,7 @@ struct Session: BitwiseCopyable {
     set { if side == .client { toUpstream = newValue } else { toClient = newValue } }
   }
 
-  var hasUpstream: Bool { backend >= 0 }
+  var hasUpstream: Bool { backend != .noSlot }
 
   var bytesPending: Bool { toUpstream.state == .sending || toClient.state == .sending }
 }

@@ -35,10 +35,15 @@ struct KernelAddress: BitwiseCopyable {
   }
 
   /// The address a socket is bound to.
-  init?(localAddressOf descriptor: Int32) {
+  init?(localAddressOf descriptor: Int32) { self.init { getsockname(descriptor, $0, $1) } }
+
+  /// The address of who is at the other end.
+  init?(peerAddressOf descriptor: Int32) { self.init { getpeername(descriptor, $0, $1) } }
+
+  private init?(_ query: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32) {
     var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
     let result = withUnsafeMutablePointer(to: &storage) { storage in
-      storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &size) }
+      storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { query($0, &size) }
     }
     guard result == 0 else { return nil }
     length = size

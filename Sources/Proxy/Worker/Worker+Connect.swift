@@ -25,9 +25,10 @@ extension Worker where E: ~Copyable {
   mutating func tryNext(_ index: SessionIndex) {
     let session = sessions[index]
     let tried = session.pointee.tried
+    let random = generator.next()
     guard !tried.isFull,
       let backend = route(of: index).pointee.balancer.pick(
-        excluding: tried, sessions: { backends[$0].pointee.sessions.count })
+        Balancer.Request(tried: tried, client: session.pointee.clientHash, random: random, now: now), load: { load(of: $0) })
     else { return hold(index, allFailed: tried.count > 0) }
     connect(index, to: backend)
   }
@@ -36,9 +37,8 @@ extension Worker where E: ~Copyable {
     let session = sessions[index]
     let slot = backends[backend]
     session.pointee.phase = .connecting
-    session.pointee.backend = backend
-    slot.pointee.sessions.append(index, in: sessions)
-    slot.pointee.count(1, for: session.pointee.listener)
+    join(index, backend)
+    session.pointee.askedAt = now
     session.pointee.upstreamGeneration &+= 1
     guard let address = KernelAddress(slot.pointee.address) else { return attemptFailed(index, .connectUnreachable) }
     let descriptor = leba_stream_socket(address.family)
@@ -58,9 +58,11 @@ extension Worker where E: ~Copyable {
     // No check of the routing table here: a change fences the connects in flight itself, so whoever is still connecting may connect.
     session.pointee.phase = .relaying
     session.pointee.lastActivity = now
+    observe(now - session.pointee.askedAt, of: session.pointee.backend)
     deadlines.remove(index)
     if drain != nil { deadlines.set(index, at: now) }
     let route = route(of: index)
+    if route.pointee.failover != nil { recordFirstConnection(index) }
     if !route.pointee.held.isEmpty {
       route.pointee.pacing.connectSucceeded(now: now)
       schedulePace(listener(of: index).pointee.route)
@@ -77,7 +79,10 @@ extension Worker where E: ~Copyable {
   mutating func attemptFailed(_ index: SessionIndex, _ reason: RetryReason) {
     let session = sessions[index]
     let backend = session.pointee.backend
-    if let kind = reason.signal { signal(kind, backend) }
+    if let kind = reason.signal {
+      signal(kind, backend)
+      observe(LatencyEstimate.penalty, of: backend)
+    }
     listener(of: index).pointee.retries[reason.ordinal] += 1
     deadlines.remove(index)
     session.pointee.tried.insert(backend)
@@ -96,13 +101,9 @@ extension Worker where E: ~Copyable {
   mutating func dropUpstream(_ index: SessionIndex, reset: Bool) {
     let session = sessions[index]
     guard session.pointee.hasUpstream else { return }
-    let backend = session.pointee.backend
     if session.pointee.upstreamIsOpen { engine.close(token(index, .upstream), reset: reset) }
     session.pointee.upstreamIsOpen = false
-    backends[backend].pointee.sessions.remove(index, in: sessions)
-    backends[backend].pointee.count(-1, for: session.pointee.listener)
-    session.pointee.backend = -1
-    releaseIfUnused(backend)
+    leave(index)
   }
 
   /// When tries must end: hold timeout, but at least one connect timeout, or a group that does not hold could not connect either.

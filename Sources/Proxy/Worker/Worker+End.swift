@@ -59,8 +59,8 @@ extension Worker where E: ~Copyable {
       let backend = backends[session.pointee.backend]
       let role = listener(of: index).pointee.role
       circumstances.standing = backend.pointee.standing[role]
-      circumstances.standingSince = backend.pointee.standingSince[role.ordinal]
-      circumstances.drainTimeout = backend.pointee.drainTimeout
+      circumstances.standingSince = activities[backend.pointee.activity].pointee.standingSince[role.ordinal]
+      circumstances.drainTimeout = groups[backend.pointee.group].pointee.drainTimeout
     }
     let busy = session.pointee.awaitsAnswer || session.pointee.bytesPending
     switch Departure.decide(circumstances, busy: busy, lastActivity: session.pointee.lastActivity, now: now) {
@@ -120,17 +120,19 @@ extension Worker where E: ~Copyable {
     for number in listeners.numbers {
       result.listeners.append(listeners[number].pointee)
     }
-    for number in backends.numbers {
+    for number in backends.numbers where backends[number].pointee.activity != .noSlot {
       let backend = backends[number]
-      for (listener, count) in backend.pointee.sessionsByListener {
-        result.backends.append((listeners[listener].pointee.name, backend.pointee.member.backend, count))
+      for (listener, count) in activities[backend.pointee.activity].pointee.byListener {
+        result.backends.append((listeners[listener].pointee.name, backend.pointee.name, count))
       }
     }
-    for number in groups.numbers {
+    for number in groups.numbers where groups[number].pointee.hasRoutes {
       let group = groups[number]
-      let count = (0..<3).reduce(0) { $0 + routes[group.pointee.routes[$1]].pointee.held.count }
+      let routes = ListenerRole.allCases.map { group.pointee.routes[$0.ordinal] }.filter { $0 != .noSlot }
+      let count = routes.reduce(0) { $0 + self.routes[$1].pointee.held.count }
       if count > 0 { result.held.append((group.pointee.name, count)) }
     }
+    result.phases = phases.map { (groups[$0].pointee.name, $1) }
     return result
   }
 }

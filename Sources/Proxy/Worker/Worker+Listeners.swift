@@ -33,10 +33,10 @@ extension Worker where E: ~Copyable {
 
   /// Closed listeners without sessions are forgotten here, so that names which come and go do not add up.
   private mutating func newListener(_ specification: ListenerSpecification, group: Int32) -> Int32 {
+    let route = routeNumber(group, specification.role)
     // Counted before, or the group could go with the last of its closed ones.
-    groups[group].pointee.listeners += 1
+    routes[route].pointee.listeners += 1
     for number in closedListeners where listeners[number].pointee.active == 0 { forgetListener(number) }
-    let route = groups[group].pointee.routes[specification.role.ordinal]
     let slot = ListenerSlot(
       name: specification.name, group: group, role: specification.role, route: route,
       clientSpeaksFirst: specification.clientSpeaksFirst)
@@ -46,12 +46,16 @@ extension Worker where E: ~Copyable {
   }
 
   private mutating func forgetListener(_ number: Int32) {
-    let (name, group) = (listeners[number].pointee.name, listeners[number].pointee.group)
-    if listenerNumbers[name] == number { listenerNumbers[name] = nil }
+    let listener = listeners[number].pointee
+    if listenerNumbers[listener.name] == number { listenerNumbers[listener.name] = nil }
     closedListeners.remove(number)
     listeners.remove(number)
-    groups[group].pointee.listeners -= 1
-    reclaimIfUnused(group)
+    routes[listener.route].pointee.listeners -= 1
+    guard routes[listener.route].pointee.listeners == 0 else { return }
+    paceDeadlines.remove(UInt32(bitPattern: listener.route))
+    routes.remove(listener.route)
+    groups[listener.group].pointee.routes[listener.role.ordinal] = .noSlot
+    reclaimIfUnused(listener.group)
   }
 
   mutating func removeListener(_ name: ListenerName, _ reply: Reply<Void>) {
@@ -96,6 +100,9 @@ extension Worker where E: ~Copyable {
     listener.pointee.accepted += 1
     listener.pointee.active += 1
     if sessions.isFull { pauseAcceptingEverywhere() }
+    if routes[listener.pointee.route].pointee.balancer.looksAtClient {
+      session.pointee.clientHash = StableHash.ofClient(at: descriptor)
+    }
     session.pointee.clientIsOpen = engine.adopt(descriptor, as: self.token(index, .client))
     guard session.pointee.clientIsOpen else { return forget(index, .limit) }
     if listener.pointee.clientSpeaksFirst {

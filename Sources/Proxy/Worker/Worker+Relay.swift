@@ -9,7 +9,10 @@ extension Worker where E: ~Copyable {
     switch session.pointee.toUpstream.state {
     case .idle: perform(session.pointee.toUpstream.start(), index, from: .client)
     case .receiving: break
-    case .sending: perform(.send, index, from: .client)
+    case .sending:
+      session.pointee.awaitsAnswer = true
+      session.pointee.askedAt = now
+      perform(.send, index, from: .client)
     case .ended: perform(.passEndOn, index, from: .client)
     }
   }
@@ -25,6 +28,12 @@ extension Worker where E: ~Copyable {
     switch session.pointee.phase {
     case .relaying:
       session.pointee.lastActivity = now
+      switch (side, session.pointee.awaitsAnswer) {
+      case (.client, false): session.pointee.askedAt = now
+      case (.upstream, true) where listener.pointee.clientSpeaksFirst:
+        observe(now - session.pointee.askedAt, of: session.pointee.backend)
+      case (.client, true), (.upstream, _): break
+      }
       session.pointee.awaitsAnswer = side == .client
       perform(session.pointee[flowFrom: side].received(buffer, count: count), index, from: side)
     case .connecting, .held:

@@ -16,8 +16,7 @@ extension Worker where E: ~Copyable {
   /// The number of a group, known before or not.
   mutating func groupNumber(for name: GroupName) -> Int32 {
     if let known = groupNumbers[name] { return known }
-    let numbers = InlineArray<3, RouteNumber> { _ in routes.insert(Route()) }
-    let number = groups.insert(GroupSlot(name: name, routes: numbers))
+    let number = groups.insert(GroupSlot(name: name))
     groupNumbers[name] = number
     return number
   }
@@ -27,8 +26,13 @@ extension Worker where E: ~Copyable {
   private mutating func update(_ number: Int32, to route: GroupRoute, _ changed: inout Set<Int32>) {
     groupsVisited += 1
     let group = groups[number]
+    let servedPrimary = primaryServers(group)
+    var servesStill = false
+    let hasNewTimeout = group.pointee.isInTable && group.pointee.drainTimeout != route.drainTimeout
     group.pointee.isInTable = true
+    group.pointee.balance = route.balance
     group.pointee.holdTimeout = route.holdTimeout
+    group.pointee.drainTimeout = route.drainTimeout
     let known = group.pointee.members + group.pointee.departed
     var matcher = MemberMatcher(known: known)
     var members: [Int32] = []
@@ -36,21 +40,25 @@ extension Worker where E: ~Copyable {
     for backend in known { backends[backend].pointee.isInTable = false }
     for (position, member) in route.members.enumerated() {
       if let backend = matcher.match(member, at: position, in: backends) {
-        backends[backend].pointee.isInTable = true
-        backends[backend].pointee.drainTimeout = route.drainTimeout
+        let slot = backends[backend]
+        if slot.pointee.standing.primary == .serve, member.standing.primary == .serve { servesStill = true }
+        slot.pointee.isInTable = true
+        slot.pointee.weigh(as: member)
         setStanding(backend, member.standing, &changed)
         members.append(backend)
       } else {
-        let key = MemberKey(group: route.name, backend: member.backend)
-        members.append(backends.insert(BackendSlot(member: key, route: member, drainTimeout: route.drainTimeout, now: now)))
+        members.append(backends.insert(BackendSlot(member, group: number)))
       }
     }
+    for backend in members { estimateLatency(of: backend, route.balance == .peakEWMA) }
+    if !servedPrimary.isEmpty, !servesStill {
+      beginFailover(group.pointee.routes[ListenerRole.primary.ordinal], lost: servedPrimary)
+    }
+    if hasNewTimeout { changed.formUnion(known.filter { backends[$0].pointee.activity != .noSlot }) }
     group.pointee.members = members
     group.pointee.departed = []
-    for backend in known where !backends[backend].pointee.isInTable {
-      depart(backend, from: group, drainTimeout: route.drainTimeout, &changed)
-    }
-    rebuildRoutes(number, members: zip(members, route.members).map { ($0, $1) }, balance: route.balance)
+    for backend in known where !backends[backend].pointee.isInTable { depart(backend, from: group, &changed) }
+    rebuildRoutes(group)
   }
 
   private mutating func remove(_ number: Int32, _ changed: inout Set<Int32>) {
@@ -61,48 +69,59 @@ extension Worker where E: ~Copyable {
     group.pointee.members = []
     for backend in members {
       backends[backend].pointee.isInTable = false
-      depart(backend, from: group, drainTimeout: backends[backend].pointee.drainTimeout, &changed)
+      depart(backend, from: group, &changed)
     }
-    rebuildRoutes(number, members: [], balance: .roundRobin)
+    // Nobody is to take over what is not there any more.
+    let primary = group.pointee.routes[ListenerRole.primary.ordinal]
+    if primary != .noSlot { routes[primary].pointee.failover = nil }
+    rebuildRoutes(group)
   }
 
   /// No longer named: its sessions drain, unless they were to go sooner.
-  private mutating func depart(
-    _ backend: Int32, from group: UnsafeMutablePointer<GroupSlot>, drainTimeout: Duration, _ changed: inout Set<Int32>
-  ) {
+  private mutating func depart(_ backend: Int32, from group: UnsafeMutablePointer<GroupSlot>, _ changed: inout Set<Int32>) {
     let slot = backends[backend]
-    guard !slot.pointee.sessions.isEmpty else { return backends.remove(backend) }
+    guard slot.pointee.activity != .noSlot else { return removeBackend(backend) }
     group.pointee.departed.insert(backend)
-    let hasNewTimeout = slot.pointee.drainTimeout != drainTimeout
-    slot.pointee.drainTimeout = drainTimeout
     let old = slot.pointee.standing
     let departed = Standings(primary: old.primary.afterDeparture, replica: old.replica.afterDeparture, any: old.any.afterDeparture)
-    if departed != old {
-      setStanding(backend, departed, &changed)
-    } else if hasNewTimeout {
-      changed.insert(backend)
+    setStanding(backend, departed, &changed)
+  }
+
+  /// Who serves the primary role, as far as somebody listens for it: of a failover that nobody can notice there is nothing to measure.
+  private func primaryServers(_ group: UnsafeMutablePointer<GroupSlot>) -> [Int32] {
+    guard group.pointee.routes[ListenerRole.primary.ordinal] != .noSlot else { return [] }
+    return group.pointee.members.filter { backends[$0].pointee.standing.primary == .serve }
+  }
+
+  // MARK: Routes
+
+  /// The route for a listener of a group, made when there is none.
+  mutating func routeNumber(_ group: Int32, _ role: ListenerRole) -> RouteNumber {
+    let known = groups[group].pointee.routes[role.ordinal]
+    guard known == .noSlot else { return known }
+    let number = routes.insert(Route())
+    groups[group].pointee.routes[role.ordinal] = number
+    rebuildRoute(groups[group], role)
+    return number
+  }
+
+  private mutating func rebuildRoutes(_ group: UnsafeMutablePointer<GroupSlot>) {
+    for role in ListenerRole.allCases where group.pointee.routes[role.ordinal] != .noSlot { rebuildRoute(group, role) }
+  }
+
+  private mutating func rebuildRoute(_ group: UnsafeMutablePointer<GroupSlot>, _ role: ListenerRole) {
+    let serving = group.pointee.members.compactMap { number -> Balancer.Member? in
+      let slot = backends[number]
+      guard slot.pointee.standing[role] == .serve else { return nil }
+      return Balancer.Member(
+        backend: number, name: slot.pointee.name, weight: slot.pointee.weight, share: slot.pointee.share)
     }
-  }
-
-  /// Called when a session leaves: a backend that no table names is forgotten with its last session.
-  mutating func releaseIfUnused(_ backend: Int32) {
-    let slot = backends[backend]
-    guard !slot.pointee.isInTable, slot.pointee.sessions.isEmpty else { return }
-    if let group = groupNumbers[slot.pointee.member.group] { groups[group].pointee.departed.remove(backend) }
-    backends.remove(backend)
-  }
-
-  private mutating func rebuildRoutes(_ number: Int32, members: [(backend: Int32, route: MemberRoute)], balance: Balance) {
-    let group = groups[number]
-    for role in ListenerRole.allCases {
-      let serving = members.lazy.filter { $0.route.standing[role] == .serve }.map { ($0.backend, weight: $0.route.weight) }
-      let routeNumber = group.pointee.routes[role.ordinal]
-      let route = routes[routeNumber]
-      let appeared = route.pointee.balancer.replace(Array(serving), balance: balance)
-      if appeared, !route.pointee.held.isEmpty {
-        route.pointee.pacing.candidateAppeared(now: now)
-        schedulePace(routeNumber)
-      }
+    let number = group.pointee.routes[role.ordinal]
+    let route = routes[number]
+    let appeared = route.pointee.balancer.replace(serving, balance: group.pointee.balance)
+    if appeared, !route.pointee.held.isEmpty {
+      route.pointee.pacing.candidateAppeared(now: now)
+      schedulePace(number)
     }
   }
 
@@ -111,13 +130,9 @@ extension Worker where E: ~Copyable {
   mutating func reclaimIfUnused(_ number: Int32) {
     groupsVisited += 1
     let group = groups[number]
-    guard !group.pointee.isInTable, group.pointee.listeners == 0 else { return }
-    for role in ListenerRole.allCases {
-      let route = group.pointee.routes[role.ordinal]
-      paceDeadlines.remove(UInt32(bitPattern: route))
-      routes.remove(route)
-    }
+    guard !group.pointee.isInTable, !group.pointee.hasRoutes else { return }
     groupNumbers[group.pointee.name] = nil
+    phases[number] = nil
     groups.remove(number)
   }
 
@@ -126,18 +141,22 @@ extension Worker where E: ~Copyable {
   private mutating func setStanding(_ backend: Int32, _ standing: Standings, _ changed: inout Set<Int32>) {
     let slot = backends[backend]
     guard slot.pointee.standing != standing else { return }
-    for role in ListenerRole.allCases where slot.pointee.standing[role] != standing[role] {
-      slot.pointee.standingSince[role.ordinal] = now
-    }
+    let old = slot.pointee.standing
     slot.pointee.standing = standing
-    if !slot.pointee.sessions.isEmpty { changed.insert(backend) }
+    guard slot.pointee.activity != .noSlot else { return }
+    for role in ListenerRole.allCases where old[role] != standing[role] {
+      activities[slot.pointee.activity].pointee.standingSince[role.ordinal] = now
+    }
+    changed.insert(backend)
   }
 
   /// Fences the connects in flight, and puts every session that may not stay before a decision. Those run as deadlines, a bounded
   /// number per pass, so that the end of ten thousand sessions does not stop the rest.
   private mutating func applyStandings(_ backend: Int32) {
-    let standing = backends[backend].pointee.standing
-    var index = backends[backend].pointee.sessions.first
+    let slot = backends[backend]
+    let standing = slot.pointee.standing
+    guard slot.pointee.activity != .noSlot else { return }
+    var index = activities[slot.pointee.activity].pointee.sessions.first
     while index != Links.none {
       let next = sessions[index].pointee.backendLinks.next
       let current = standing[listener(of: index).pointee.role]
@@ -182,15 +201,11 @@ private struct MemberMatcher {
     } else {
       if byIdentity == nil {
         byIdentity = Dictionary(
-          known.map { (Identity(backend: backends[$0].pointee.member.backend, address: backends[$0].pointee.address), $0) },
+          known.map { (Identity(backend: backends[$0].pointee.name, address: backends[$0].pointee.address), $0) },
           uniquingKeysWith: { first, _ in first })
       }
       backend = byIdentity?[Identity(backend: member.backend, address: member.address)]
     }
     return backend.flatMap { backends[$0].pointee.isInTable ? nil : $0 }
   }
-}
-
-extension BackendSlot {
-  fileprivate func `is`(_ member: MemberRoute) -> Bool { self.member.backend == member.backend && address == member.address }
 }

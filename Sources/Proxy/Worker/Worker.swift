@@ -9,6 +9,8 @@ struct WorkerSettings: Sendable {
   var heldLimit: Int
   var connectTimeout: Duration
   var demotedDeadline: Duration
+  /// Of the random choices: another one for each worker, or all would send their clients to the same two backends.
+  var seed: UInt64 = 0
 }
 
 /// One thread of the data path: an engine, a slab of sessions, and the routing table they follow. Everything in it is owned by
@@ -33,6 +35,8 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   var paceDeadlines = DeadlineHeap()
   var listeners = SlotTable<ListenerSlot>()
   var backends = SlotTable<BackendSlot>()
+  var activities = SlotTable<BackendActivity>()
+  var estimates = SlotTable<LatencyEstimate>()
   var groups = SlotTable<GroupSlot>()
   var routes = SlotTable<Route>()
   var listenerNumbers: [ListenerName: Int32] = [:]
@@ -42,6 +46,10 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   /// What changes of the routing table cost so far: how often one made this worker look at a group.
   var groupsVisited = 0
   var heldCount = 0
+  var generator: SeededGenerator
+  var failoverCount: UInt32 = 0
+  /// By group: what its failovers took so far.
+  var phases: [Int32: FailoverPhases] = [:]
   var acceptPauses: UInt64 = 0
   var drain: ProcessDrain?
   private var acceptResumesAt: Instant?
@@ -62,21 +70,24 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
     self.mailbox = mailbox
     self.onSignal = onSignal
     self.now = now
+    generator = SeededGenerator(seed: settings.seed)
     self.sessions = sessions
     self.engine = engine
   }
 
   /// Runs until told to stop; returns the last counts.
   mutating func run() -> WorkerStatistics {
-    while !isStopping {
-      let (time, woken) = engine.wait(until: nextDeadline, since: now)
-      now = time
-      while let completion = engine.next() { handle(completion) }
-      if woken { executeCommands() }
-      runDeadlines()
-      reportDrainedIfDone()
-    }
+    while !isStopping { pass() }
     return endEverything()
+  }
+
+  mutating func pass() {
+    let (time, woken) = engine.wait(until: nextDeadline, since: now)
+    now = time
+    while let completion = engine.next() { handle(completion) }
+    if woken { executeCommands() }
+    runDeadlines()
+    reportDrainedIfDone()
   }
 
   private mutating func handle(_ completion: Completion) {
@@ -184,6 +195,7 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   func signal(_ kind: DataPathSignal.Kind, _ backend: Int32) {
     let slot = backends[backend]
     guard slot.pointee.maySignal(kind, now: now) else { return }
-    onSignal(DataPathSignal(member: slot.pointee.member, kind: kind))
+    let group = groups[slot.pointee.group].pointee.name
+    onSignal(DataPathSignal(member: MemberKey(group: group, backend: slot.pointee.name), kind: kind))
   }
 }

@@ -1,0 +1,65 @@
+import Model
+
+/// Who uses a backend, and what that tells of it.
+extension Worker where E: ~Copyable {
+  func sessionCount(of backend: Int32) -> Int {
+    let activity = backends[backend].pointee.activity
+    return activity == .noSlot ? 0 : activities[activity].pointee.sessions.count
+  }
+
+  func load(of backend: Int32) -> Balancer.Load {
+    let estimate = backends[backend].pointee.estimate
+    return Balancer.Load(
+      sessions: sessionCount(of: backend), latency: estimate == .noSlot ? LatencyEstimate() : estimates[estimate].pointee)
+  }
+
+  mutating func join(_ index: SessionIndex, _ backend: Int32) {
+    let session = sessions[index]
+    let slot = backends[backend]
+    session.pointee.backend = backend
+    if slot.pointee.activity == .noSlot { slot.pointee.activity = activities.insert(BackendActivity(now: now)) }
+    let activity = activities[slot.pointee.activity]
+    activity.pointee.sessions.append(index, in: sessions)
+    activity.pointee.count(1, for: session.pointee.listener)
+  }
+
+  /// A backend that no table names is forgotten with its last session.
+  mutating func leave(_ index: SessionIndex) {
+    let session = sessions[index]
+    let backend = session.pointee.backend
+    let slot = backends[backend]
+    let activity = activities[slot.pointee.activity]
+    activity.pointee.sessions.remove(index, in: sessions)
+    activity.pointee.count(-1, for: session.pointee.listener)
+    session.pointee.backend = .noSlot
+    if session.pointee.staleSince != 0 { staleSessionEnded(index) }
+    guard activity.pointee.sessions.isEmpty else { return }
+    activities.remove(slot.pointee.activity)
+    slot.pointee.activity = .noSlot
+    guard !slot.pointee.isInTable else { return }
+    groups[slot.pointee.group].pointee.departed.remove(backend)
+    removeBackend(backend)
+  }
+
+  mutating func removeBackend(_ backend: Int32) {
+    estimateLatency(of: backend, false)
+    backends.remove(backend)
+  }
+
+  // MARK: Latency
+
+  mutating func estimateLatency(of backend: Int32, _ wanted: Bool) {
+    let slot = backends[backend]
+    if wanted, slot.pointee.estimate == .noSlot {
+      slot.pointee.estimate = estimates.insert(LatencyEstimate())
+    } else if !wanted, slot.pointee.estimate != .noSlot {
+      estimates.remove(slot.pointee.estimate)
+      slot.pointee.estimate = .noSlot
+    }
+  }
+
+  func observe(_ latency: Duration, of backend: Int32) {
+    let estimate = backends[backend].pointee.estimate
+    if estimate != .noSlot { estimates[estimate].pointee.observe(latency, now: now) }
+  }
+}
