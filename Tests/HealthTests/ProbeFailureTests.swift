@@ -39,10 +39,10 @@ import Testing
       (.authentication(.wrongServerSignature), .authentication), (.notAccepting(error), .badResponse),
       (.tooManyConnections(error), .badResponse), (.rejected(error), .badResponse),
       (.protocolViolation(.tooMuch), .protocolError), (.protocolViolation(.wire(.bareText("no fork"))), .badResponse),
-      (.closed(during: .idle), .closed),
+      (.closed(during: .idle), .closed), (.encryptionNotOffered, .badResponse),
     ]
     for (reason, kind) in kinds { #expect(ProbeFailure(reason, connection: nil).kind == kind, "\(reason)") }
-    #expect(ProbeFailure(.shuttingDown(error), connection: nil).description == "closed: FATAL 57P01: bye")
+    #expect(ProbeFailure(.shuttingDown(error), connection: nil).description == "closed: the server ends the session: bye [57P01]")
     #expect(
       ProbeFailure(.closed(during: .query), connection: ProbeFailure(errno: ECONNRESET)).description
         == "reset: connection reset by peer (during query)")
