@@ -62,6 +62,27 @@ import Testing
     }
   }
 
+  @Test func firstWriteAfterAnHour() {
+    var session = session(version: "15.8")
+    func ask(_ time: String?, _ bytes: String) -> Duration? {
+      _ = session.ask()
+      guard case .answered(let status) = session.received(Server.answer("t", "1", time, bytes)).first else { return .seconds(-1) }
+      #expect(status.lagBytes == UInt64(bytes))
+      return status.lagTime
+    }
+    // The first answer of a session has nothing to be compared with.
+    #expect(ask("3600000000", "8") == .seconds(3600))
+    #expect(ask("0", "0") == .zero)
+    #expect(ask("3600000000", "8") == .zero)
+    #expect(ask("0", "0") == .zero)
+    // Twice in a row is late.
+    #expect(ask("3600000000", "8") == .zero)
+    #expect(ask("3600300000", "8") == .milliseconds(3_600_300))
+    #expect(ask(nil, "8") == nil)
+    #expect(ask("0", "0") == .zero)
+    #expect(ask(nil, "8") == nil)
+  }
+
   /// A right that was taken away costs the numbers, not the role, and one question more, once.
   @Test(arguments: ["42501", "42883", "0A000"]) func serverThatCannotAnswerAll(state: String) {
     var session = session(version: "15.8")

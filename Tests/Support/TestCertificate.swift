@@ -5,7 +5,7 @@ package struct TestCertificate: Sendable {
   package let certificate: String
   package let key: String
 
-  /// `days`: negative for one that has expired.
+  /// `days`: -1 for one that has expired.
   package init(for name: String, days: Int = 2) async throws {
     let directory = try TemporaryDirectory()
     let (key, request, certificate) = (directory.file("key"), directory.file("request"), directory.file("certificate"))

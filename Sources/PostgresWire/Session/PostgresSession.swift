@@ -81,6 +81,7 @@ package struct PostgresSession: Sendable {
   private var allowance = Self.maximumExchange
   /// As much as the server's version can answer.
   private var question = RecoveryQuestion.role
+  private var lastAnswer: RecoveryStatus?
 
   /// `nonce`: unpredictable bytes, 18 or more, for this one session.
   package init(
@@ -267,7 +268,8 @@ extension PostgresSession {
     case (.asking(_, let status), .readyForQuery):
       guard let status else { return fail(.protocolViolation(.unexpected("end of a query without a row"))) }
       state = .ready
-      return .answered(status)
+      defer { lastAnswer = status }
+      return .answered(status.settled(after: lastAnswer))
 
     case (.unconnected, _), (.negotiating, _), (.securing, _), (.authenticating, _), (.starting, _), (.ready, _), (.asking, _),
       (.askingLess, _), (.ended, _):

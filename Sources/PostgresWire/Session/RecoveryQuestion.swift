@@ -45,7 +45,8 @@ enum RecoveryQuestion: Hashable, Sendable {
   /// The timeline of a primary is that of the file it writes to: its control file may name the one before until the first checkpoint.
   /// That of a standby is the newest it has heard of: what the WAL receiver says is null to users outside `pg_read_all_stats`, what
   /// its control file says is as old as its last restart point. Where nothing was streamed, as in a standby fed from an archive, what has been
-  /// received is not known, and the lag is the age of the last transaction.
+  /// received is not known, and the lag is the age of the last transaction. A standby that has replayed none since its start does not
+  /// know any.
   ///
   /// The role is read once, before the rest, in a subquery that is not flattened: a promotion in between gives a replica's
   /// answer, never half of each.
@@ -55,8 +56,8 @@ enum RecoveryQuestion: Hashable, Sendable {
     CASE WHEN r THEN pg_catalog.to_hex(GREATEST((SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver LIMIT 1), \
     (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()))) \
     ELSE pg_catalog.left(pg_catalog.\(file)(pg_catalog.\(current)()), 8) END, \
-    CASE WHEN NOT r THEN NULL WHEN played >= got THEN 0 ELSE GREATEST(0, (1000000 * EXTRACT(EPOCH FROM \
-    pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp()))::pg_catalog.int8) END, \
+    CASE WHEN NOT r THEN NULL WHEN played >= got THEN 0 ELSE (1000000 * EXTRACT(EPOCH FROM \
+    pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp()))::pg_catalog.int8 END, \
     CASE WHEN r THEN GREATEST(0, pg_catalog.\(difference)(got, played))::pg_catalog.int8 END \
     FROM (SELECT pg_catalog.pg_is_in_recovery() AS r, pg_catalog.\(receive)() AS got, pg_catalog.\(replay)() AS played \
     OFFSET 0) AS s

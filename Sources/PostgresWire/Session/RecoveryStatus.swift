@@ -16,4 +16,13 @@ package struct RecoveryStatus: Hashable, Sendable {
     self.lagTime = lagTime
     self.lagBytes = lagBytes
   }
+
+  /// When a primary writes for the first time in an hour, its standby is an hour late for the moment between receiving and
+  /// replaying. A standby that had replayed everything the last time it was asked is therefore not late yet.
+  func settled(after previous: RecoveryStatus?) -> RecoveryStatus {
+    guard let previous, previous.isInRecovery, previous.lagTime == .zero, lagTime != nil else { return self }
+    var status = self
+    status.lagTime = .zero
+    return status
+  }
 }
