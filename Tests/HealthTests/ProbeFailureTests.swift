@@ -48,6 +48,37 @@ import Testing
         == "reset: connection reset by peer (during query)")
   }
 
+  /// What an operator reads. The language is the server's; what the function's name tells is in ours.
+  @Test func sentences() {
+    func detail(
+      _ failure: (ServerError) -> SessionFailure, _ state: SQLState, _ message: String, _ detail: String? = nil,
+      by routine: String? = nil
+    ) -> String {
+      let error = ServerError(severity: "FATAL", state: state, message: message, detail: detail, routine: routine)
+      return ProbeFailure(failure(error), connection: nil).detail
+    }
+    #expect(
+      detail(SessionFailure.accessDenied, "28000", "kein Eintrag", by: "ClientAuthentication")
+        == "pg_hba.conf does not let us in: kein Eintrag [28000]")
+    #expect(
+      detail(SessionFailure.accessDenied, "28000", "Rolle »x« existiert nicht", by: "InitializeSessionUserId")
+        == "no such user, or one that may not log in: Rolle »x« existiert nicht [28000]")
+    #expect(
+      detail(SessionFailure.accessDenied, "28000", "no") == "the server refuses this user, database or address: no [28000]")
+    #expect(
+      detail(SessionFailure.accessDenied, "42501", "permission denied for database \"d\"", "User does not have CONNECT privilege.")
+        == "the user may not do this: permission denied for database \"d\" (User does not have CONNECT privilege.) [42501]")
+    #expect(
+      detail(
+        SessionFailure.notAccepting, "57P03", "the database system is not accepting connections", "Hot standby mode is disabled.")
+        == "the server takes no sessions now: the database system is not accepting connections (Hot standby mode is disabled.) [57P03]"
+    )
+    #expect(
+      ProbeFailure(.closed(during: .connecting), connection: ProbeFailure(errno: ECONNREFUSED)).description
+        == "refused: connection refused")
+    #expect(ProbeFailure(.closed(during: .negotiation), connection: nil).detail == "the connection was closed (during SSLRequest)")
+  }
+
   /// What a server says goes to logs and terminals.
   @Test func peersDoNotFormatOurLogs() {
     let text = "a\nb\u{1b}[31mc\u{7}\u{202e}d\0e é 字"

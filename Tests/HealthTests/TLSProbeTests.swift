@@ -132,3 +132,18 @@ import TestSupport
     #expect(failure?.description == "bad_response: status 400")
   }
 }
+
+@Suite struct TLSRulesTests {
+  /// A thousand probes that end before they have begun: one after the other, not one inside the other.
+  @Test func authoritiesThatAreMissing() async throws {
+    try await Checking.run { checking in
+      let address = try RefusingPort().address
+      let check = HTTPCheck(tls: TLSCheck(serverName: "x.test", verifies: true, authorities: "/nonexistent/authorities"))
+      checking.replace((0..<1000).map { ProbeTarget(.http(check), at: address, member: .test($0), interval: .seconds(3600)) })
+      for number in 0..<1000 {
+        let outcomes = try await checking.outcomes(of: .test(number), atLeast: 1)
+        #expect(outcomes[0].failure?.kind == .local)
+      }
+    }
+  }
+}

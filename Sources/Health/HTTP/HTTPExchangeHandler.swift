@@ -31,14 +31,14 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
 
   private let request: HTTPExchange.Request
   private let host: String
-  private let tls: TLSClient?
+  private let tls: TLSCheck?
   private let policy: HTTPExchange.BodyPolicy
   private var onEnd: ((Result<HTTPExchange.Response, ProbeFailure>) -> Void)?
   private var state = State.connecting
   private var channel: (any Channel)?
 
   private init(
-    _ request: HTTPExchange.Request, host: String, tls: TLSClient?, policy: HTTPExchange.BodyPolicy,
+    _ request: HTTPExchange.Request, host: String, tls: TLSCheck?, policy: HTTPExchange.BodyPolicy,
     onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void
   ) {
     self.request = request
@@ -50,7 +50,7 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
 
   /// Begins the exchange, in the clear where `tls` is nil. `onEnd` is called once, not before this returns, and not after `cancel`.
   static func start(
-    _ request: HTTPExchange.Request, to address: Model.SocketAddress, on loop: any EventLoop, tls: TLSClient? = nil,
+    _ request: HTTPExchange.Request, to address: Model.SocketAddress, on loop: any EventLoop, tls: TLSCheck? = nil,
     body policy: HTTPExchange.BodyPolicy,
     onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void
   ) -> HTTPExchangeHandler {
@@ -65,10 +65,18 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
       end(.failure(ProbeFailure(.local, "not a valid request: \(printable(request.method)) \(printable(request.target))")))
       return
     }
+    let client: TLSClient?
+    do throws(ProbeFailure) {
+      // Without a name of its own, the one that the request is for.
+      let host = request.headers.first { $0.name.lowercased() == "host" }?.value
+      client = try tls.map { check throws(ProbeFailure) in try TLSClient(check, host: host) }
+    } catch {
+      end(.failure(error))
+      return
+    }
     let bound = NIOLoopBound(self, eventLoop: loop)
-    let tls = tls
     let connected = dial(address, on: loop) { channel in
-      if let tls { try channel.pipeline.syncOperations.addHandler(try tls.handler()) }
+      if let client { try channel.pipeline.syncOperations.addHandler(try client.handler()) }
       let decoder = HTTPResponseDecoder(
         leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .drop, limitConfiguration: Self.limits)
       try channel.pipeline.syncOperations.addHandlers([HTTPRequestEncoder(), ByteToMessageHandler(decoder), bound.value])
@@ -82,7 +90,7 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     guard onEnd != nil else { return false }
     onEnd = nil
     state = .done
-    channel?.closeAtOnce()
+    channel?.closeAtOnce(isEncrypted: tls != nil)
     return true
   }
 
@@ -145,7 +153,7 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     end(.failure(context.probeFailure(error)))
-    context.channel.closeAtOnce()
+    context.channel.closeAtOnce(isEncrypted: tls != nil)
   }
 
   func channelInactive(context: ChannelHandlerContext) {

@@ -19,6 +19,7 @@ final class Link: ChannelInboundHandler {
   /// Nil once nobody is to be told anything any more.
   private var onEvent: ((Event) -> Void)?
   private var channel: (any Channel)?
+  private var isEncrypted = false
 
   /// Connects on the loop's next turn: a unix socket may be connected, or refused, before a call returns, and whoever
   /// makes a link must hold it before hearing from it.
@@ -43,11 +44,12 @@ final class Link: ChannelInboundHandler {
   /// there are none.
   func startTLS(_ client: TLSClient) {
     guard onEvent != nil, let channel else { return }
+    isEncrypted = true
     do {
       try channel.pipeline.syncOperations.addHandler(try client.handler(), position: .first)
     } catch {
       end(ProbeFailure(error, certificate: nil))
-      channel.closeAtOnce()
+      channel.closeAtOnce(isEncrypted: isEncrypted)
     }
   }
 
@@ -61,7 +63,7 @@ final class Link: ChannelInboundHandler {
   /// Ends the connection as it is, for a peer that does not answer. No events from now on.
   func drop() {
     onEvent = nil
-    channel?.closeAtOnce()
+    channel?.closeAtOnce(isEncrypted: isEncrypted)
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
@@ -85,7 +87,7 @@ final class Link: ChannelInboundHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     end(context.probeFailure(error))
-    context.channel.closeAtOnce()
+    context.channel.closeAtOnce(isEncrypted: isEncrypted)
   }
 
   func channelInactive(context: ChannelHandlerContext) { end(.connectionClosed) }

@@ -23,6 +23,8 @@ extension ProbeFailure {
     case NIOSSLError.cannotFindPeerIP:
       self.init(.badResponse, "the server's certificate has no name to compare with: set server_name")
     case NIOSSLError.noCertificateToValidate: self.init(.badResponse, "the server shows no certificate")
+    case BoringSSLError.sslError(let stack):
+      self.init(.protocolError, "TLS failed: \(stack.first.map { printable(Self.reason(of: $0)) } ?? "unknown reason")")
     case is BoringSSLError, is NIOSSLError: self.init(.protocolError, printable("TLS failed: \(error)"))
     case let error as NIOSSLExtraError where error == .failedToValidateHostname:
       self.init(.badResponse, "the server's certificate is for another name")

@@ -21,16 +21,9 @@ final class HTTPProber: Prober {
   }
 
   func begin() {
-    let tls: TLSClient?
-    do throws(ProbeFailure) {
-      tls = try check.tls.map { rules throws(ProbeFailure) in try TLSClient(rules, host: check.host) }
-    } catch {
-      onEvent(.failed(error, sessionEnded: false))
-      return
-    }
     let request = HTTPExchange.Request(target: check.path, headers: check.host.map { [.init("Host", $0)] } ?? [])
     exchange = HTTPExchangeHandler.start(
-      request, to: address, on: loop, tls: tls, body: check.bodyContains == nil ? .ignored : .prefix(Self.searchedBody)
+      request, to: address, on: loop, tls: check.tls, body: check.bodyContains == nil ? .ignored : .prefix(Self.searchedBody)
     ) { [weak self] result in
       guard let self else { return }
       self.exchange = nil
