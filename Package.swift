@@ -62,7 +62,7 @@ let packageTargets: [Target] = [
     "Health",
     [
       "Model", "PostgresWire", logging, .product(name: "Crypto", package: "swift-crypto"),
-      .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      .product(name: "NIOSSL", package: "swift-nio-ssl"), .product(name: "NIOTLS", package: "swift-nio"),
     ] + nio),
   library(
     "ControlAPI",
@@ -84,7 +84,9 @@ let packageTargets: [Target] = [
     swiftSettings: strict),
   tests("ConfigurationTests", ["LebaConfiguration", "Model"]),
   tests("JournalTests", ["Journal", "Model", "TestSupport"]),
-  tests("HealthTests", ["Health", "PostgresWire", "Model", "TestSupport", logging] + nio),
+  tests(
+    "HealthTests",
+    ["Health", "PostgresWire", "Model", "TestSupport", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio),
   tests("ControlAPITests", ["ControlAPI", "Failover", "Health", "LebaConfiguration", "Model", logging]),
   tests("EndToEndTests", ["TestSupport", "Sidecar"]),
 ]

@@ -39,16 +39,16 @@ import TestSupport
       (check("nobody_lets_in"), tcp), (check("leba", database: "absent"), tcp), (check("limited"), tcp),
     ])
     let expected = [
-      "authentication: FATAL 28P01: password authentication failed for user \"app_md5\"",
-      "authentication: FATAL 28P01: password authentication failed for user \"scram_user\"",
+      "authentication: wrong password, or no such user (the server does not say which): password authentication failed for user \"app_md5\" [28P01]",
+      "authentication: wrong password, or no such user (the server does not say which): password authentication failed for user \"scram_user\" [28P01]",
       "authentication: the server asks for a password and none is configured",
       "authentication: the server asks for the password in the clear over an unencrypted connection",
-      "authentication: FATAL 28000: role \"absent\" does not exist",
-      "authentication: FATAL 28P01: password authentication failed for user \"absent_with_password\"",
-      "authentication: FATAL 28000: pg_hba.conf rejects connection for host \"127.0.0.1\", user \"nobody_lets_in\","
-        + " database \"postgres\", no encryption",
-      "authentication: FATAL 3D000: database \"absent\" does not exist",
-      "bad_response: FATAL 53300: too many connections for role \"limited\"",
+      "authentication: no such user, or one that may not log in: role \"absent\" does not exist [28000]",
+      "authentication: wrong password, or no such user (the server does not say which): password authentication failed for user \"absent_with_password\" [28P01]",
+      "authentication: pg_hba.conf does not let us in: pg_hba.conf rejects connection for host \"127.0.0.1\", user \"nobody_lets_in\","
+        + " database \"postgres\", no encryption [28000]",
+      "authentication: no such database: database \"absent\" does not exist [3D000]",
+      "bad_response: no connection is free: too many connections for role \"limited\" [53300]",
     ]
     #expect(bad.map { $0.failure?.description } == expected)
   }
@@ -136,7 +136,8 @@ import TestSupport
       try await server.stop()
       let outcomes = try await checking.outcomes(atLeast: 3)
       #expect(
-        outcomes[1].failure?.description == "closed: FATAL 57P01: terminating connection due to administrator command")
+        outcomes[1].failure?.description
+          == "closed: the server ends the session: terminating connection due to administrator command [57P01]")
       // Still shutting down, or down.
       let second = try #require(outcomes[2].failure)
       #expect(second.kind == .refused || second.detail.contains("57P03"), "\(second)")
@@ -187,7 +188,7 @@ import TestSupport
       ])
       for member in [MemberKey.test(2), .test(3)] {
         try await checking.outcomes(of: member, until: "57P03") {
-          $0.failure == ProbeFailure(.badResponse, "FATAL 57P03: the database system is shutting down")
+          $0.failure == ProbeFailure(.badResponse, "the server takes no sessions now: the database system is shutting down [57P03]")
         }
       }
       let count = checking.outcomes(of: .test(1)).count

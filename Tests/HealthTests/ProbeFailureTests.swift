@@ -39,13 +39,44 @@ import Testing
       (.authentication(.wrongServerSignature), .authentication), (.notAccepting(error), .badResponse),
       (.tooManyConnections(error), .badResponse), (.rejected(error), .badResponse),
       (.protocolViolation(.tooMuch), .protocolError), (.protocolViolation(.wire(.bareText("no fork"))), .badResponse),
-      (.closed(during: .idle), .closed),
+      (.closed(during: .idle), .closed), (.encryptionNotOffered, .badResponse),
     ]
     for (reason, kind) in kinds { #expect(ProbeFailure(reason, connection: nil).kind == kind, "\(reason)") }
-    #expect(ProbeFailure(.shuttingDown(error), connection: nil).description == "closed: FATAL 57P01: bye")
+    #expect(ProbeFailure(.shuttingDown(error), connection: nil).description == "closed: the server ends the session: bye [57P01]")
     #expect(
       ProbeFailure(.closed(during: .query), connection: ProbeFailure(errno: ECONNRESET)).description
         == "reset: connection reset by peer (during query)")
+  }
+
+  /// What an operator reads. The language is the server's; what the function's name tells is in ours.
+  @Test func sentences() {
+    func detail(
+      _ failure: (ServerError) -> SessionFailure, _ state: SQLState, _ message: String, _ detail: String? = nil,
+      by routine: String? = nil
+    ) -> String {
+      let error = ServerError(severity: "FATAL", state: state, message: message, detail: detail, routine: routine)
+      return ProbeFailure(failure(error), connection: nil).detail
+    }
+    #expect(
+      detail(SessionFailure.accessDenied, "28000", "kein Eintrag", by: "ClientAuthentication")
+        == "pg_hba.conf does not let us in: kein Eintrag [28000]")
+    #expect(
+      detail(SessionFailure.accessDenied, "28000", "Rolle »x« existiert nicht", by: "InitializeSessionUserId")
+        == "no such user, or one that may not log in: Rolle »x« existiert nicht [28000]")
+    #expect(
+      detail(SessionFailure.accessDenied, "28000", "no") == "the server refuses this user, database or address: no [28000]")
+    #expect(
+      detail(SessionFailure.accessDenied, "42501", "permission denied for database \"d\"", "User does not have CONNECT privilege.")
+        == "the user may not do this: permission denied for database \"d\" (User does not have CONNECT privilege.) [42501]")
+    #expect(
+      detail(
+        SessionFailure.notAccepting, "57P03", "the database system is not accepting connections", "Hot standby mode is disabled.")
+        == "the server takes no sessions now: the database system is not accepting connections (Hot standby mode is disabled.) [57P03]"
+    )
+    #expect(
+      ProbeFailure(.closed(during: .connecting), connection: ProbeFailure(errno: ECONNREFUSED)).description
+        == "refused: connection refused")
+    #expect(ProbeFailure(.closed(during: .negotiation), connection: nil).detail == "the connection was closed (during SSLRequest)")
   }
 
   /// What a server says goes to logs and terminals.

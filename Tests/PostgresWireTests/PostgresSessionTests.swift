@@ -9,11 +9,11 @@ import Testing
   private static let clientNonce = "AAECAwQFBgcICQoLDA0ODxAR"
   private static let question = FrontendMessage.query("SELECT pg_catalog.pg_is_in_recovery()").encoded
   private static let letIn =
-    Server.authenticationOk + Server.parameter("server_version", "15.8") + Server.keyData + Server.notice("psst") + Server.ready
+    Server.authenticationOk + Server.parameter("client_encoding", "UTF8") + Server.keyData + Server.notice("psst") + Server.ready
 
   private func session(_ goal: PostgresSession.Goal, password: String? = "pencil") -> PostgresSession {
     var session = PostgresSession(
-      goal: goal,
+      goal: goal, encryption: .disable,
       credentials: Credentials(user: "leba", password: password.map(Password.init), linkIsPrivate: false),
       database: "db", nonce: Self.nonce, hashes: ReferenceHashes())
     #expect(
@@ -37,10 +37,13 @@ import Testing
     #expect(session.received(Server.ready) == [.becameReady])
     #expect(session.ask() == Self.question)
     #expect(session.ask() == nil)
-    #expect(session.received(Server.answer("t")) == [.answered(isInRecovery: true)])
+    #expect(session.received(Server.answer("t")) == [.answered(RecoveryStatus(isInRecovery: true))])
     // Promoted.
     #expect(session.ask() == Self.question)
-    #expect(session.received(Server.parameter("in_hot_standby", "off") + Server.answer("f")) == [.answered(isInRecovery: false)])
+    #expect(
+      session.received(Server.parameter("in_hot_standby", "off") + Server.answer("f")) == [
+        .answered(RecoveryStatus(isInRecovery: false))
+      ])
     #expect(session.leave() == FrontendMessage.terminate.encoded)
     #expect(session.connectionEnded() == nil)
   }
@@ -207,7 +210,7 @@ import Testing
         Issue.record("not ready in round \(round)")
         return
       }
-      #expect(session.received(Server.answer("f")) == [.answered(isInRecovery: false)])
+      #expect(session.received(Server.answer("f")) == [.answered(RecoveryStatus(isInRecovery: false))])
     }
   }
 

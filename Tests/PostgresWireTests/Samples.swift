@@ -16,13 +16,15 @@ enum Server {
   static func parameter(_ name: String, _ value: String) -> [UInt8] { message("S", string(name) + string(value)) }
   static let keyData = message("K", int32(4711) + [1, 2, 3, 4])
   static let ready = message("Z", Array("I".utf8))
-  static func row(_ value: String?) -> [UInt8] {
-    message("D", int16(1) + (value.map { int32(Int32($0.utf8.count)) + Array($0.utf8) } ?? int32(-1)))
+  static func row(_ values: String?...) -> [UInt8] { row(values) }
+  static func row(_ values: [String?]) -> [UInt8] {
+    let fields = values.flatMap { value in value.map { int32(Int32($0.utf8.count)) + Array($0.utf8) } ?? int32(-1) }
+    return message("D", int16(Int16(values.count)) + fields)
   }
   static let description = message(
     "T", int16(1) + string("pg_is_in_recovery") + int32(0) + int16(0) + int32(16) + int16(1) + int32(-1) + int16(0))
   static let complete = message("C", string("SELECT 1"))
-  static func answer(_ value: String?) -> [UInt8] { description + row(value) + complete + ready }
+  static func answer(_ values: String?...) -> [UInt8] { description + row(values) + complete + ready }
 
   static func error(_ severity: String, _ state: String, _ text: String) -> [UInt8] {
     message("E", fields(severity, state, text))

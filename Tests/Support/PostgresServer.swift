@@ -78,6 +78,17 @@ package final class PostgresServer: Sendable {
     return output.trimmingCharacters(in: .whitespacesAndNewlines)
   }
 
+  /// Offers TLS from here on, and only to those who ask for it.
+  package func offerTLS(_ certificate: TestCertificate) async throws {
+    for (name, text) in [("server.crt", certificate.certificate), ("server.key", certificate.key)] {
+      let file = try directory.write(text, to: name)
+      try await tool("install", ["-m", "600", file, "\(data)/\(name)"])
+    }
+    try await query("ALTER SYSTEM SET ssl = on")
+    try await query("SELECT pg_reload_conf()")
+    try await eventually("\(endpoint) offers TLS") { try await query("SHOW ssl") == "on" }
+  }
+
   package var isInRecovery: Bool { get async throws { try await query("SELECT pg_is_in_recovery()") == "t" } }
 
   /// The server's log, from its first start on.

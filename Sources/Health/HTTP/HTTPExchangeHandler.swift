@@ -1,6 +1,7 @@
 import Model
 import NIOCore
 import NIOHTTP1
+import NIOTLS
 
 /// The end of a channel's pipeline that sends one request and collects its response. Lives on one event loop.
 final class HTTPExchangeHandler: ChannelInboundHandler {
@@ -8,8 +9,10 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
   typealias OutboundOut = HTTPClientRequestPart
 
   private enum State {
-    /// → awaitingHead, done
+    /// → securing, awaitingHead, done
     case connecting
+    /// → awaitingHead, done
+    case securing
     /// → collecting, done
     case awaitingHead
     /// → done
@@ -28,27 +31,30 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
 
   private let request: HTTPExchange.Request
   private let host: String
+  private let tls: TLSCheck?
   private let policy: HTTPExchange.BodyPolicy
   private var onEnd: ((Result<HTTPExchange.Response, ProbeFailure>) -> Void)?
   private var state = State.connecting
   private var channel: (any Channel)?
 
   private init(
-    _ request: HTTPExchange.Request, host: String, policy: HTTPExchange.BodyPolicy,
+    _ request: HTTPExchange.Request, host: String, tls: TLSCheck?, policy: HTTPExchange.BodyPolicy,
     onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void
   ) {
     self.request = request
     self.host = host
+    self.tls = tls
     self.policy = policy
     self.onEnd = onEnd
   }
 
-  /// Begins the exchange. `onEnd` is called once, not before this returns, and not after `cancel`.
+  /// Begins the exchange, in the clear where `tls` is nil. `onEnd` is called once, not before this returns, and not after `cancel`.
   static func start(
-    _ request: HTTPExchange.Request, to address: Model.SocketAddress, on loop: any EventLoop, body policy: HTTPExchange.BodyPolicy,
+    _ request: HTTPExchange.Request, to address: Model.SocketAddress, on loop: any EventLoop, tls: TLSCheck? = nil,
+    body policy: HTTPExchange.BodyPolicy,
     onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void
   ) -> HTTPExchangeHandler {
-    let handler = HTTPExchangeHandler(request, host: address.hostHeader, policy: policy, onEnd: onEnd)
+    let handler = HTTPExchangeHandler(request, host: address.hostHeader, tls: tls, policy: policy, onEnd: onEnd)
     loop.assumeIsolated().execute { handler.connect(to: address, on: loop) }
     return handler
   }
@@ -59,13 +65,23 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
       end(.failure(ProbeFailure(.local, "not a valid request: \(printable(request.method)) \(printable(request.target))")))
       return
     }
+    let client: TLSClient?
+    do throws(ProbeFailure) {
+      // Without a name of its own, the one that the request is for.
+      let host = request.headers.first { $0.name.lowercased() == "host" }?.value
+      client = try tls.map { check throws(ProbeFailure) in try TLSClient(check, host: host) }
+    } catch {
+      end(.failure(error))
+      return
+    }
     let bound = NIOLoopBound(self, eventLoop: loop)
     let connected = dial(address, on: loop) { channel in
+      if let client { try channel.pipeline.syncOperations.addHandler(try client.handler()) }
       let decoder = HTTPResponseDecoder(
         leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .drop, limitConfiguration: Self.limits)
       try channel.pipeline.syncOperations.addHandlers([HTTPRequestEncoder(), ByteToMessageHandler(decoder), bound.value])
     }
-    connected.assumeIsolated().whenFailure { error in self.end(.failure(ProbeFailure(error))) }
+    connected.assumeIsolated().whenFailure { error in self.end(.failure(ProbeFailure(error, certificate: nil))) }
   }
 
   /// Drops the exchange. False if it had ended already.
@@ -74,7 +90,7 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     guard onEnd != nil else { return false }
     onEnd = nil
     state = .done
-    channel?.close(promise: nil)
+    channel?.closeAtOnce(isEncrypted: tls != nil)
     return true
   }
 
@@ -82,6 +98,7 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
   var phase: String {
     switch state {
     case .connecting: "connection"
+    case .securing: "TLS handshake"
     case .awaitingHead: "response"
     case .collecting, .done: "end of the response"
     }
@@ -96,6 +113,15 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
 
   func channelActive(context: ChannelHandlerContext) {
     guard case .connecting = state else { return }
+    if tls == nil { sendRequest(context: context) } else { state = .securing }
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case .securing = state, case TLSUserEvent.handshakeCompleted = event { sendRequest(context: context) }
+    context.fireUserInboundEventTriggered(event)
+  }
+
+  private func sendRequest(context: ChannelHandlerContext) {
     state = .awaitingHead
     var headers = HTTPHeaders(request.headers.map { ($0.name, $0.value) })
     if !headers.contains(name: "Host") { headers.add(name: "Host", value: host) }
@@ -120,14 +146,14 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
       collect(chunk.readableBytesView, of: head, into: &body)
     case (.collecting, .end):
       finish()
-    case (.connecting, _), (.awaitingHead, _), (.collecting, _), (.done, _):
+    case (.connecting, _), (.securing, _), (.awaitingHead, _), (.collecting, _), (.done, _):
       break
     }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    end(.failure(ProbeFailure(error)))
-    context.close(promise: nil)
+    end(.failure(context.probeFailure(error)))
+    context.channel.closeAtOnce(isEncrypted: tls != nil)
   }
 
   func channelInactive(context: ChannelHandlerContext) {

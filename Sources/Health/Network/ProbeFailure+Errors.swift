@@ -2,7 +2,6 @@ import Glibc
 import Model
 import NIOCore
 import NIOHTTP1
-import PostgresWire
 
 // The tables from what went wrong to what the engine, the metrics and people are told.
 
@@ -40,25 +39,6 @@ extension ProbeFailure {
     case ETIMEDOUT: .timedOut
     case EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EADDRINUSE, EACCES, EPERM, EAFNOSUPPORT: .local
     default: .unreachable  // ENETUNREACH, EHOSTUNREACH, EHOSTDOWN, ENETDOWN, and what ICMP may bring
-    }
-  }
-}
-
-extension ProbeFailure {
-  /// `connection`: how the connection ended, where that is all there is to tell.
-  init(_ reason: SessionFailure, connection: ProbeFailure?) {
-    switch reason {
-    case .wrongPassword(let error), .accessDenied(let error): self.init(.authentication, printable(error.description))
-    case .authentication(let failure): self.init(.authentication, printable(failure.description))
-    // The server's own announcement that it ends this session: the same news as the end of the connection, only kinder.
-    case .shuttingDown(let error): self.init(.closed, printable(error.description))
-    case .notAccepting(let error), .tooManyConnections(let error), .rejected(let error):
-      self.init(.badResponse, printable(error.description))
-    case .protocolViolation(.wire(.bareText(let text))): self.init(.badResponse, printable(text))
-    case .protocolViolation(let violation): self.init(.protocolError, printable(violation.description))
-    case .closed(let phase):
-      let connection = connection ?? .connectionClosed
-      self.init(connection.kind, "\(connection.detail) (during \(phase.rawValue))")
     }
   }
 }

@@ -23,7 +23,7 @@ final class HTTPProber: Prober {
   func begin() {
     let request = HTTPExchange.Request(target: check.path, headers: check.host.map { [.init("Host", $0)] } ?? [])
     exchange = HTTPExchangeHandler.start(
-      request, to: address, on: loop, body: check.bodyContains == nil ? .ignored : .prefix(Self.searchedBody)
+      request, to: address, on: loop, tls: check.tls, body: check.bodyContains == nil ? .ignored : .prefix(Self.searchedBody)
     ) { [weak self] result in
       guard let self else { return }
       self.exchange = nil

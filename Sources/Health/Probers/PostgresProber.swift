@@ -3,7 +3,11 @@ import NIOCore
 import NIOPosix
 import PostgresWire
 
-/// Asks a Postgres server whether it takes sessions (`startup`), or what it is (`role`).
+/// Asks a Postgres server whether it is there (`ssl_request`), whether it takes sessions (`startup`), or what it is (`role`).
+///
+/// `tls: prefer` goes on in the clear where libpq does: when the server does not offer TLS, and on a new connection when the
+/// handshake fails or pg_hba.conf refuses the encrypted one (`hostnossl`). Unlike libpq it does not say a password twice that was
+/// wrong the first time. A unix socket is not encrypted, whatever the setting.
 ///
 /// For the role one authenticated session is kept and asked again with each probe. Between probes it is a sentinel: a
 /// server that dies or shuts down ends it at once, and that is news long before the next probe is due.
@@ -13,6 +17,8 @@ final class PostgresProber: Prober {
     var machine: PostgresSession
     /// Answers questions: from here on its end is that of a kept session.
     var isEstablished = false
+    /// TLS has begun.
+    var isEncrypted = false
   }
 
   private let check: PostgresCheck
@@ -22,6 +28,8 @@ final class PostgresProber: Prober {
   private let onEvent: (ProberEvent) -> Void
   private var session: Session?
   private var isProbing = false
+  /// Why TLS is not asked for any more, although it is preferred.
+  private var setback: ProbeFailure?
 
   var keepsSession: Bool { session != nil }
 
@@ -38,12 +46,16 @@ final class PostgresProber: Prober {
 
   func begin() {
     isProbing = true
+    setback = nil
     if session == nil { connect() } else { ask() }
   }
 
   func timeOut(after timeout: Duration) -> ProbeFailure {
     let phase = session?.machine.waitingFor ?? "an answer"
-    stop()
+    isProbing = false
+    if var ending = session, let farewell = ending.machine.leave() { ending.link.send(farewell) }
+    session?.link.drop()
+    session = nil
     return ProbeFailure(.timedOut, "no \(phase) within \(timeout.text)")
   }
 
@@ -61,18 +73,22 @@ final class PostgresProber: Prober {
     session = Session(
       link: link,
       machine: PostgresSession(
-        goal: check.depth == .role ? .role : .startup, credentials: check.credentials(for: address), database: check.database,
-        nonce: nonce, hashes: CryptoHashes()))
+        goal: check.goal, encryption: setback == nil ? check.encryption(to: address) : .disable,
+        credentials: check.credentials(for: address), database: check.database, nonce: nonce, hashes: CryptoHashes()))
   }
 
   private func received(_ event: Link.Event) {
     switch event {
     case .connected:
       if let startup = session?.machine.connected() { session?.link.send(startup) }
+    case .secured:
+      if let action = session?.machine.secured() { perform(action) }
     case .received(let bytes):
       for action in session?.machine.received(bytes) ?? [] { perform(action) }
     case .ended(let failure):
+      let isHandshake = session?.machine.isSecuring == true
       guard let reason = session?.machine.connectionEnded() else { return }
+      if isHandshake, fallBack(after: failure) { return }
       fail(ProbeFailure(reason, connection: failure))
     }
   }
@@ -80,15 +96,17 @@ final class PostgresProber: Prober {
   private func perform(_ action: PostgresSession.Action) {
     switch action {
     case .send(let bytes): session?.link.send(bytes)
+    case .startTLS: startTLS()
     case .derive(let derivation): derive(derivation)
     case .becameReady: ask()
     case .acceptsSessions:
       stop()
       onEvent(.passed(nil, nil))
-    case .answered(let isInRecovery):
+    case .answered(let status):
       session?.isEstablished = true
       isProbing = false
-      onEvent(.passed(isInRecovery ? .replica : .primary, nil))
+      let replication = Replication(timeline: status.timeline, lagTime: status.lagTime, lagBytes: status.lagBytes)
+      onEvent(.passed(status.isInRecovery ? .replica : .primary, replication))
     case .fail(let reason):
       // To this depth it does not matter who we are: a server that refuses us by name has started, for it refuses everybody
       // with 57P03 until then, and takes sessions.
@@ -96,9 +114,37 @@ final class PostgresProber: Prober {
         stop()
         onEvent(.passed(nil, nil))
       } else {
-        fail(ProbeFailure(reason, connection: nil))
+        let failure = ProbeFailure(reason, connection: nil)
+        if reason.mayBeAboutEncryption, session?.isEncrypted == true, fallBack(after: failure) { return }
+        // Of two refusals the first is about what was asked for.
+        fail(failure.kind == .authentication ? setback ?? failure : failure)
       }
     }
+  }
+
+  private func startTLS() {
+    do throws(ProbeFailure) {
+      let client = try TLSClient(TLSCheck())
+      session?.isEncrypted = true
+      session?.link.startTLS(client)
+    } catch {
+      fail(error)
+    }
+  }
+
+  /// Goes on without TLS where that is allowed. To the depth `ssl_request` nothing is left to ask then.
+  private func fallBack(after failure: ProbeFailure) -> Bool {
+    guard check.tls != .require, isProbing, setback == nil, let ending = session else { return false }
+    ending.link.close()
+    session = nil
+    if check.depth == .sslRequest {
+      stop()
+      onEvent(.passed(nil, nil))
+    } else {
+      setback = failure
+      connect()
+    }
+    return true
   }
 
   private func ask() {
@@ -130,6 +176,23 @@ final class PostgresProber: Prober {
 }
 
 extension PostgresCheck {
+  fileprivate var goal: PostgresSession.Goal {
+    switch depth {
+    case .sslRequest: .sslRequest
+    case .startup: .startup
+    case .role: .role
+    }
+  }
+
+  fileprivate func encryption(to address: Model.SocketAddress) -> PostgresSession.Encryption {
+    if case .unix = address { return .disable }
+    return switch tls {
+    case .disable: .disable
+    case .prefer: .prefer
+    case .require: .require
+    }
+  }
+
   fileprivate func credentials(for address: Model.SocketAddress) -> Credentials {
     let linkIsPrivate =
       switch address {
@@ -144,7 +207,18 @@ extension SessionFailure {
   fileprivate var refusesTheUser: Bool {
     switch self {
     case .wrongPassword, .accessDenied: true
-    case .notAccepting, .shuttingDown, .tooManyConnections, .rejected, .authentication, .protocolViolation, .closed: false
+    case .notAccepting, .shuttingDown, .tooManyConnections, .rejected, .encryptionNotOffered, .authentication, .protocolViolation,
+      .closed:
+      false
+    }
+  }
+
+  /// pg_hba.conf may have lines for the one or the other kind of connection; a user that does not exist has neither.
+  fileprivate var mayBeAboutEncryption: Bool {
+    if case .accessDenied(let error) = self {
+      error.state == .invalidAuthorization && error.routine != "InitializeSessionUserId"
+    } else {
+      false
     }
   }
 }

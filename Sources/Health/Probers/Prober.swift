@@ -35,8 +35,10 @@ func makeProber(
   for target: ProbeTarget, on loop: any EventLoop, hashing: NIOThreadPool, onEvent: @escaping (ProberEvent) -> Void
 ) -> any Prober {
   switch target.check.kind {
-  case .tcp, .tls, .mysql, .redis, .exec, .criteria:
+  case .tcp, .mysql, .redis, .exec, .criteria:
     TCPProber(address: target.address, loop: loop, onEvent: onEvent)
+  case .tls(let check):
+    TLSProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
   case .http(let check):
     HTTPProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
   case .postgres(let check):

@@ -24,7 +24,7 @@ final class TCPProber: Prober {
       case .connected:
         self.stop()
         self.onEvent(.passed(nil, nil))
-      case .received:
+      case .secured, .received:
         break
       case .ended(let failure):
         self.link = nil

@@ -22,8 +22,8 @@ package struct Password: Hashable, Sendable, CustomStringConvertible, CustomRefl
 package struct Credentials: Hashable, Sendable {
   package let user: String
   package let password: Password?
-  /// Nobody but the two ends can read the connection: a unix socket, or TLS once there is TLS.
-  package let linkIsPrivate: Bool
+  /// Nobody who merely listens can read the connection: a unix socket, or TLS once there is TLS.
+  package internal(set) var linkIsPrivate: Bool
 
   package init(user: String, password: Password?, linkIsPrivate: Bool) {
     self.user = user

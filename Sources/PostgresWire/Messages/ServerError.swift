@@ -4,18 +4,29 @@ package struct ServerError: Hashable, Sendable, CustomStringConvertible {
   package let severity: String
   package let state: SQLState
   package let message: String
+  /// More about it, for people.
+  package let detail: String?
+  /// The function of the server that raised it: unlike the message, not in the language of whoever installed the server.
+  package let routine: String?
 
-  package init(severity: String, state: SQLState, message: String) {
+  package init(severity: String, state: SQLState, message: String, detail: String? = nil, routine: String? = nil) {
     self.severity = severity
     self.state = state
     self.message = message
+    self.detail = detail
+    self.routine = routine
   }
+
+  /// The session goes on after it; after `FATAL` and `PANIC` it does not.
+  var leavesSession: Bool { severity == "ERROR" }
 
   init(_ reader: inout ByteReader) throws(WireError) {
     var localized: String?
     var severity: String?
     var code: String?
     var message: String?
+    var detail: String?
+    var routine: String?
     while true {
       let field = try reader.byte()
       if field == 0 { break }
@@ -25,10 +36,14 @@ package struct ServerError: Hashable, Sendable, CustomStringConvertible {
       case UInt8(ascii: "V"): severity = value
       case UInt8(ascii: "C"): code = value
       case UInt8(ascii: "M"): message = value
-      default: break  // detail, hint, source file, …: the documentation says to ignore the unknown
+      case UInt8(ascii: "D"): detail = value
+      case UInt8(ascii: "R"): routine = value
+      default: break  // hint, source file, …: the documentation says to ignore the unknown
       }
     }
-    self.init(severity: severity ?? localized ?? "ERROR", state: SQLState(code ?? "XX000"), message: message ?? "")
+    self.init(
+      severity: severity ?? localized ?? "ERROR", state: SQLState(code ?? "XX000"), message: message ?? "", detail: detail,
+      routine: routine)
   }
 
   package var description: String { "\(severity) \(state): \(message)" }

@@ -11,6 +11,8 @@ package enum SessionFailure: Error, Hashable, Sendable {
   case tooManyConnections(ServerError)
   /// Any other error of the server.
   case rejected(ServerError)
+  /// TLS is required, and the server answers SSLRequest with no.
+  case encryptionNotOffered
   /// We refuse, although the server would go on.
   case authentication(AuthenticationFailure)
   case protocolViolation(ProtocolViolation)
@@ -19,6 +21,9 @@ package enum SessionFailure: Error, Hashable, Sendable {
 
   /// What was going on when the connection ended.
   package enum Phase: String, Hashable, Sendable {
+    case connecting
+    case negotiation = "SSLRequest"
+    case handshake = "TLS handshake"
     case authentication
     case startup
     case query

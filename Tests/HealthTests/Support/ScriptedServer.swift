@@ -2,6 +2,7 @@ import Glibc
 import Model
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 import TestSupport
 
@@ -25,6 +26,10 @@ final class ScriptedServer: Sendable {
 
     func send(_ bytes: [UInt8]) { channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil) }
     func send(_ text: String) { send(Array(text.utf8)) }
+    /// What is sent and received from here on is encrypted. What was received in the same read is not.
+    func startTLS(_ context: NIOSSLContext) {
+      try? channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context), position: .first)
+    }
     func close() { channel.close(promise: nil) }
     func reset() {
       _ = (channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
