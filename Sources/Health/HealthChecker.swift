@@ -30,7 +30,7 @@ package final class HealthChecker: Sendable {
     hashing.start()
     loop.execute {
       runner.value = ProbeRunner(
-        loop: loop, hashing: hashing, seed: seed, logger: logger, statistics: ledger, onReport: onReport)
+        loop: loop, hashing: hashing, seed: seed, logger: logger, ledger: ledger, onReport: onReport)
     }
   }
 
@@ -48,7 +48,10 @@ package final class HealthChecker: Sendable {
   }
 
   /// Of all members that have been probed.
-  package func statistics() -> [MemberKey: ProbeStatistics] { ledger.snapshot }
+  package func statistics() -> [MemberKey: ProbeStatistics] { ledger.statistics }
+
+  /// How late this host's timers have been, and what was done about it.
+  package var hostLateness: HostLateness { ledger.withLateness { $0 } }
 
   /// Ends all probes and sessions. Nothing is reported once this has returned. Safe to call twice.
   package func stop() async {

@@ -18,6 +18,11 @@ package struct DeadlineHeap: Sendable {
   package var earliest: Instant? { entries.first?.due }
   package var count: Int { entries.count }
 
+  package func deadline(of id: UInt32) -> Instant? {
+    guard Int(id) < places.count, places[Int(id)] > 0 else { return nil }
+    return entries[Int(places[Int(id)]) - 1].due
+  }
+
   package mutating func set(_ id: UInt32, at due: Instant) {
     while places.count <= Int(id) { places.append(0) }
     let entry = Entry(due: due, id: id)

@@ -11,9 +11,11 @@ import TestSupport
     await #expect(processExitsWith: .success) {
       // Dispatch makes its timer's descriptor when it is first needed, and traps if it cannot.
       try await Task.sleep(for: .milliseconds(1))
-      let server = try await ScriptedServer { _, _ in }
+      let server = try await ScriptedServer { connection, event in
+        if case .received = event { connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") }
+      }
       try await Checking.run { checking in
-        checking.replace([ProbeTarget(.tcp, at: server.address)])
+        checking.replace([ProbeTarget(.http(HTTPCheck()), at: server.address)])
         try await checking.outcomes(until: "a pass") { $0.isPass }
         let before = try limit()
         // Those that are open stay open; there are none beyond them.

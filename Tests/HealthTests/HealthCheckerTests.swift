@@ -1,9 +1,10 @@
-import Health
 import Logging
 import Model
 import Synchronization
 import Testing
 import TestSupport
+
+@testable import Health
 
 @Suite struct HealthCheckerTests {
   private static let answer: ScriptedServer.Script = { connection, event in
@@ -111,10 +112,11 @@ import TestSupport
   }
 
   @Test func histogram() {
-    var histogram = LatencyHistogram()
+    var counts = LatencyCounts()
     for latency in [.zero, .microseconds(500), .microseconds(501), .seconds(5), .seconds(6)] as [Duration] {
-      histogram.record(latency)
+      counts.record(latency)
     }
+    let histogram = LatencyHistogram(counts)
     #expect(histogram.counts.count == LatencyHistogram.bounds.count + 1)
     #expect(histogram.counts.first == 2 && histogram.counts[1] == 1)
     #expect(histogram.counts.suffix(2) == [1, 1])

@@ -138,6 +138,52 @@ import Testing
     #expect(schedule.nextLook == next)
   }
 
+  /// However many are asked for early, and again and again: whoever is due has its turn in time.
+  @Test mutating func `early probes leave room for those that are planned`() throws {
+    var schedule = schedule(of: 10_000, slots: 512, interval: .seconds(3600))
+    var now = at(0)
+    var late = Duration.zero
+    let planned = schedule.add(interval: Self.interval, now: now)
+    var due = at(300)
+    // A probe takes 2 ms, and every slot is free again at the next look.
+    for _ in 0..<2000 {
+      now = now + .milliseconds(2)
+      for member in stride(from: UInt32(0), to: 10_000, by: 7) { schedule.probeSoon(member, now: now) }
+      let started = schedule.start(now: now)
+      for member in started { schedule.finished(member, using: &random) }
+      if started.contains(planned) {
+        late = max(late, now - due)
+        due = now + Self.interval
+      }
+      #expect(started.count <= 512)
+    }
+    #expect(late < .milliseconds(10))
+    #expect(now - due < .milliseconds(10))
+  }
+
+  /// 50 µs apart, so that a burst is no stampede; but nobody waits longer than planned.
+  @Test mutating func `early probes are spread`() {
+    var schedule = schedule(of: 1000, slots: 2000, interval: .seconds(10))
+    _ = schedule.start(now: at(1000))
+    for member in UInt32(0)..<1000 { schedule.finished(member, using: &random) }
+    for member in UInt32(0)..<1000 { schedule.probeSoon(member, now: at(1100)) }
+    #expect(schedule.start(now: at(1100)).count == 1)
+    #expect(schedule.start(now: at(1110)).count == 200)
+    #expect(schedule.start(now: at(1150)).count == 799)
+  }
+
+  @Test mutating func `a member whose check changes is new again`() throws {
+    var schedule = schedule(of: 2)
+    _ = schedule.start(now: at(10))
+    schedule.change(0, interval: .seconds(3600), now: at(20))
+    // The end of the probe that was dropped.
+    schedule.finished(0, using: &random)
+    #expect(schedule.nextLook == at(20))
+    #expect(schedule.start(now: at(20)) == [0])
+    schedule.finished(0, using: &random)
+    #expect(try #require(schedule.nextLook) > at(1_000_000))
+  }
+
   @Test mutating func endOfAKeptSessionReconnectsAtOnceButOnceAnInterval() {
     var schedule = schedule()
     _ = schedule.start(now: at(0))

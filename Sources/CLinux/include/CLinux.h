@@ -40,6 +40,7 @@ static const uint32_t LEBA_EPOLL_ERR = EPOLLERR;
 static const uint32_t LEBA_EPOLL_HUP = EPOLLHUP;
 static const uint32_t LEBA_EPOLL_RDHUP = EPOLLRDHUP;
 static const uint32_t LEBA_EPOLL_EDGE = EPOLLET;
+static const uint32_t LEBA_EPOLL_ONCE = EPOLLONESHOT;
 
 static inline int leba_epoll_create(void) {
   int fd = epoll_create1(EPOLL_CLOEXEC);
@@ -49,6 +50,11 @@ static inline int leba_epoll_create(void) {
 static inline int leba_epoll_add(int epoll, int fd, uint32_t events, uint64_t data) {
   struct epoll_event event = {.events = events, .data = {.u64 = data}};
   return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static inline int leba_epoll_change(int epoll, int fd, uint32_t events, uint64_t data) {
+  struct epoll_event event = {.events = events, .data = {.u64 = data}};
+  return epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) < 0 ? -errno : 0;
 }
 
 static inline size_t leba_epoll_event_size(void) { return sizeof(struct epoll_event); }
@@ -93,6 +99,12 @@ static inline int leba_accept(int listener) {
 
 static inline int leba_connect(int fd, const void *address, uint32_t length) {
   return connect(fd, (const struct sockaddr *)address, length) < 0 ? -errno : 0;
+}
+
+/// Undoes a connect: an established peer sees a reset, and the socket can connect anew, with its options and registrations as they are.
+static inline int leba_disconnect(int fd) {
+  struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+  return connect(fd, &nowhere, sizeof nowhere) < 0 ? -errno : 0;
 }
 
 static inline ssize_t leba_receive(int fd, void *bytes, size_t count) {

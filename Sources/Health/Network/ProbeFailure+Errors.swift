@@ -28,7 +28,9 @@ extension ProbeFailure {
   }
 
   init(errno code: CInt) {
-    self.init(Self.kind(ofErrno: code), String(cString: strerror(code)).lowercased())
+    // The one that comes by the thousand costs nothing but a pointer.
+    let text = code == ECONNREFUSED ? "connection refused" : String(cString: strerror(code)).lowercased()
+    self.init(Self.kind(ofErrno: code), text)
   }
 
   private static func kind(ofErrno code: CInt) -> Kind {

@@ -28,15 +28,18 @@ enum ProberEvent: Hashable, Sendable {
   case failed(ProbeFailure, sessionEnded: Bool)
   /// The kept session broke while nothing was asked of it.
   case sessionEnded(ProbeFailure)
+  /// The kept session ended in good order while nothing was asked of it: no verdict, but a reason to ask again at once.
+  case sessionClosed
 }
 
-/// `hashing`: for what would hold up the loop.
+/// `hashing`: for what would hold up the loop. `connector`: for what needs a connection and no channel.
 func makeProber(
-  for target: ProbeTarget, on loop: any EventLoop, hashing: NIOThreadPool, onEvent: @escaping (ProberEvent) -> Void
+  for target: ProbeTarget, on loop: any EventLoop, hashing: NIOThreadPool, connector: Connector,
+  onEvent: @escaping (ProberEvent) -> Void
 ) -> any Prober {
   switch target.check.kind {
   case .tcp, .mysql, .redis, .exec, .criteria:
-    TCPProber(address: target.address, loop: loop, onEvent: onEvent)
+    TCPProber(address: target.address, interval: target.check.interval, connector: connector, onEvent: onEvent)
   case .tls(let check):
     TLSProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
   case .http(let check):

@@ -1,45 +1,138 @@
 import Model
-import NIOCore
 
-/// A connect that succeeds is a pass.
+/// A connect that succeeds is a pass. What the server sees of it is told in `Connector`.
 ///
-/// The connection is closed in good order. A reset would spare us the TIME_WAIT (200 sockets a backend at the default
-/// interval, which is nothing), but servers write resets to their logs.
+/// Where probes are frequent, a connection is kept between them as a sentinel: a process that dies ends it at once. But a server may
+/// also hang up on a client that says nothing, so its end by itself is no verdict: the server is asked again at once, and if
+/// that fails there are two witnesses, a millisecond after the death. If it passes, the server does not like quiet
+/// clients, and has none of ours for a while that grows.
 final class TCPProber: Prober {
-  private let address: Model.SocketAddress
-  private let loop: any EventLoop
-  private let onEvent: (ProberEvent) -> Void
-  private var link: Link?
+  private struct Sentinel {
+    let seat: SentinelSeats.Seat
+    var connection: Connector.Ticket?
+    /// How the last one ended, while nobody has been told.
+    var end: ProbeFailure?
+    /// The last while without one, and its end.
+    var pause: (length: Duration, end: Instant)?
+  }
 
-  init(address: Model.SocketAddress, loop: any EventLoop, onEvent: @escaping (ProberEvent) -> Void) {
+  static let firstPause = Duration.seconds(10)
+  static let longestPause = Duration.seconds(3600)
+  /// With rarer probes nobody waits for milliseconds.
+  static let longestInterval = Duration.seconds(1)
+
+  private let address: SocketAddress
+  private let connector: Connector
+  private let wantsSentinel: Bool
+  private let onEvent: (ProberEvent) -> Void
+  private var probe: Connector.Ticket?
+  private var sentinel: Sentinel?
+
+  var keepsSession: Bool { sentinel != nil }
+
+  init(address: SocketAddress, interval: Duration, connector: Connector, onEvent: @escaping (ProberEvent) -> Void) {
     self.address = address
-    self.loop = loop
+    self.connector = connector
+    wantsSentinel = interval <= Self.longestInterval
     self.onEvent = onEvent
   }
 
   func begin() {
-    link = Link(to: address, on: loop) { [weak self] event in
-      guard let self else { return }
-      switch event {
-      case .connected:
-        self.stop()
-        self.onEvent(.passed(nil, nil))
-      case .secured, .received:
-        break
-      case .ended(let failure):
-        self.link = nil
-        self.onEvent(.failed(failure, sessionEnded: false))
-      }
+    do {
+      probe = try connector.connect(to: address, for: self)
+    } catch {
+      fail(error)
     }
   }
 
   func timeOut(after timeout: Duration) -> ProbeFailure {
-    stop()
-    return ProbeFailure(.timedOut, "no connection within \(timeout.text)")
+    if let probe { connector.close(probe) }
+    probe = nil
+    let failure = ProbeFailure(.timedOut, "no connection within \(timeout.text)")
+    confirm(failure)
+    return failure
   }
 
   func stop() {
-    link?.close()
-    link = nil
+    for connection in [probe, sentinel?.connection] { if let connection { connector.close(connection) } }
+    probe = nil
+    sentinel = nil
   }
+
+  private func pass(_ connection: Connector.Ticket) {
+    forgiveEnd()
+    if sentinel == nil, wantsSentinel { sentinel = connector.seats.take().map { Sentinel(seat: $0) } }
+    if let sentinel, sentinel.connection == nil, sentinel.pause.map({ $0.end <= .now }) ?? true {
+      connector.keep(connection)
+      self.sentinel?.connection = connection
+    } else {
+      connector.undo(connection)
+    }
+    onEvent(.passed(nil, nil))
+  }
+
+  private func fail(_ failure: ProbeFailure) {
+    confirm(failure)
+    onEvent(.failed(failure, sessionEnded: false))
+  }
+
+  /// The sentinel has ended, and the server is well.
+  private func forgiveEnd() {
+    guard sentinel?.end != nil else { return }
+    let length = min(sentinel?.pause.map { $0.length * 2 } ?? Self.firstPause, Self.longestPause)
+    sentinel?.end = nil
+    sentinel?.pause = (length, .now + length)
+  }
+
+  /// A failed probe is the second witness for a sentinel that has ended. One that has not ended may be to a server that fell silent.
+  private func confirm(_ failure: ProbeFailure) {
+    // It is this host that could not ask.
+    if failure.kind == .local { return }
+    guard let ended = sentinel else { return }
+    if let connection = ended.connection { connector.close(connection) }
+    sentinel = ended.pause == nil ? nil : Sentinel(seat: ended.seat, pause: ended.pause)
+    if let end = ended.end { onEvent(.sessionEnded(end)) }
+  }
+}
+
+extension TCPProber: ConnectionOwner {
+  func connectionOpened(_ connection: Connector.Ticket) {
+    guard connection == probe else { return }
+    probe = nil
+    pass(connection)
+  }
+
+  func connectionEnded(_ connection: Connector.Ticket, _ failure: ProbeFailure) {
+    if connection == probe {
+      probe = nil
+      fail(failure)
+    } else if connection == sentinel?.connection {
+      sentinel?.connection = nil
+      sentinel?.end = failure
+      // A probe in flight is answer enough.
+      if probe == nil { onEvent(.sessionClosed) }
+    }
+  }
+}
+
+/// How many sentinels there may be: first come, first served. Lives on one event loop.
+final class SentinelSeats {
+  /// Free again when the last reference goes.
+  final class Seat {
+    private let seats: SentinelSeats
+
+    fileprivate init(_ seats: SentinelSeats) {
+      self.seats = seats
+      seats.taken += 1
+    }
+
+    deinit { seats.taken -= 1 }
+  }
+
+  private let count: Int
+  private var taken = 0
+
+  init(count: Int) { self.count = count }
+
+  func take() -> Seat? { taken < count ? Seat(self) : nil }
 }

@@ -5,29 +5,21 @@ import NIOPosix
 
 /// Runs probes when the schedule says so, holds each to its timeout, and reports what they find. Lives on one event loop.
 final class ProbeRunner {
-  private final class Member {
-    let target: ProbeTarget
-    let number: ProbeSchedule.Number
-    /// Made for a probe, and kept after it only where it keeps a session.
-    var prober: (any Prober)?
-    var probe: Probe?
-    var lastVerdict: Verdict?
+  typealias Number = ProbeSchedule.Number
 
-    init(_ target: ProbeTarget, number: ProbeSchedule.Number) {
-      self.target = target
-      self.number = number
-    }
+  /// A member that is being probed, or keeps a session. The others are no more than their rows in the table and the schedule.
+  private struct Activity {
+    let prober: any Prober
+    /// Sets apart what probers of members say that had this number before.
+    let serial: UInt64
+    var probe: Probe?
   }
 
   private struct Probe {
     let start: Instant
-    let timeout: Scheduled<Void>
-  }
-
-  /// What is worth a log line when it changes.
-  private enum Verdict: Equatable {
-    case passed(Role?)
-    case failed(ProbeFailure.Kind)
+    let timeout: Duration
+    /// Of all time, when it began.
+    let lateness: Duration
   }
 
   /// Descriptors and SYNs in flight at one time; more members than this are probed in turn.
@@ -35,176 +27,213 @@ final class ProbeRunner {
 
   private let loop: any EventLoop
   private let hashing: NIOThreadPool
+  private let connector: Connector
   private let logger: Logger
-  private let statistics: ProbeLedger
+  private let ledger: ProbeLedger
   private let onReport: (ProbeReport) -> Void
   private var random: SeededGenerator
   private var schedule = ProbeSchedule(maximumInFlight: ProbeRunner.maximumInFlight)
-  private var groups: [GroupName: [BackendID: Member]] = [:]
-  /// The same members by their number in the schedule.
-  private var members: [Member?] = []
+  private var active: [Number: Activity] = [:]
+  private var lastSerial: UInt64 = 0
+  /// Of the probes in flight.
+  private var timeouts = DeadlineHeap()
+  private var failures = FailurePool()
   private var alarm: (at: Instant, task: Scheduled<Void>)?
+  private var isLooking = false
 
   init(
-    loop: any EventLoop, hashing: NIOThreadPool, seed: UInt64, logger: Logger, statistics: ProbeLedger,
+    loop: any EventLoop, hashing: NIOThreadPool, seed: UInt64, logger: Logger, ledger: ProbeLedger,
     onReport: @escaping (ProbeReport) -> Void
   ) {
     self.loop = loop
     self.hashing = hashing
+    self.connector = Connector(loop: loop)
     self.random = SeededGenerator(seed: seed)
     self.logger = logger
-    self.statistics = statistics
+    self.ledger = ledger
     self.onReport = onReport
   }
 
   func replace(_ targets: [ProbeTarget], of group: GroupName) {
     let targets = targets.filter { $0.member.group == group }
-    let wanted = Dictionary(targets.map { ($0.member.backend, $0) }, uniquingKeysWith: { _, last in last })
-    for (backend, member) in groups[group] ?? [:] where wanted[backend] != member.target {
-      remove(member)
-      if wanted[backend] == nil { statistics.remove(member.target.member) }
+    var wanted = Dictionary(targets.map { ($0.member.backend, $0) }, uniquingKeysWith: { _, last in last })
+    for number in ledger.withTable({ $0.numbers(of: group) }) {
+      guard let present = ledger.withTable({ $0.target(number) }) else { continue }
+      guard let target = wanted.removeValue(forKey: present.member.backend) else {
+        remove(number)
+        continue
+      }
+      if target != present { change(number, to: target) }
     }
-    for target in targets where wanted[target.member.backend] == target && self.member(target.member) == nil { add(target) }
+    for target in targets {
+      if let new = wanted.removeValue(forKey: target.member.backend) { add(new) }
+    }
     look()
   }
 
   func probeNow(_ key: MemberKey) {
-    guard let member = member(key) else { return }
-    schedule.probeSoon(member.number, now: .now)
+    guard let number = ledger.withTable({ $0.number(of: key) }) else { return }
+    schedule.probeSoon(number, now: .now)
     look()
   }
 
   func stop() {
-    for case let member? in members { remove(member) }
+    for number in Array(active.keys) { drop(number) }
     alarm?.task.cancel()
     alarm = nil
+    schedule = ProbeSchedule(maximumInFlight: 0)
   }
-
-  private func member(_ key: MemberKey) -> Member? { groups[key.group]?[key.backend] }
 
   private func add(_ target: ProbeTarget) {
     let number = schedule.add(interval: target.check.interval, now: .now)
-    let member = Member(target, number: number)
-    groups[target.member.group, default: [:]][target.member.backend] = member
-    if Int(number) < members.count { members[Int(number)] = member } else { members.append(member) }
+    ledger.withTable { $0.add(target, as: number) }
   }
 
-  private func remove(_ member: Member) {
-    let key = member.target.member
-    groups[key.group]?[key.backend] = nil
-    if groups[key.group]?.isEmpty == true { groups[key.group] = nil }
-    members[Int(member.number)] = nil
-    schedule.remove(member.number)
-    member.probe?.timeout.cancel()
-    member.probe = nil
-    member.prober?.stop()
-    member.prober = nil
+  private func change(_ number: Number, to target: ProbeTarget) {
+    drop(number)
+    schedule.change(number, interval: target.check.interval, now: .now)
+    ledger.withTable { $0.change(number, to: target) }
+  }
+
+  private func remove(_ number: Number) {
+    drop(number)
+    schedule.remove(number)
+    ledger.withTable { $0.remove(number) }
+  }
+
+  /// Ends what is going on with a member.
+  private func drop(_ number: Number) {
+    timeouts.remove(number)
+    active.removeValue(forKey: number)?.prober.stop()
   }
 
   /// Starts what is due, and sets the alarm for what is next.
   private func look() {
+    // A probe may end while others are being started: whoever is looking goes on.
+    guard !isLooking else { return }
+    isLooking = true
+    defer { isLooking = false }
     while let next = schedule.nextLook {
       let now = Instant.now
-      guard next <= now else {
-        setAlarm(next)
-        return
-      }
-      for number in schedule.start(now: now) {
-        if let member = members[Int(number)] { begin(member, now: now) }
-      }
+      guard next <= now else { break }
+      for number in schedule.start(now: now) { begin(number) }
+      connector.harvest()
     }
+    setAlarm()
   }
 
-  private func setAlarm(_ instant: Instant) {
+  private func setAlarm() {
+    guard let next = [schedule.nextLook, timeouts.earliest].compactMap(\.self).min() else { return }
     if let alarm {
-      if alarm.at <= instant { return }
+      if alarm.at <= next { return }
       alarm.task.cancel()
     }
-    let task = loop.assumeIsolated().scheduleTask(deadline: instant.deadline) { [weak self] in
+    let task = loop.assumeIsolated().scheduleTask(deadline: next.deadline) { [weak self] in
       guard let self else { return }
-      self.alarm = nil
-      self.look()
+      self.wake(due: next)
     }
-    alarm = (instant, task)
+    alarm = (next, task)
   }
 
-  private func begin(_ member: Member, now: Instant) {
-    let prober = member.prober ?? makeProber(for: member)
-    let limit = member.target.check.timeout
-    let timeout = loop.assumeIsolated().scheduleTask(deadline: (now + limit).deadline) { [weak self] in
-      guard let self, member.probe?.start == now else { return }
-      self.finish(member, .failed(prober.timeOut(after: limit)))
-    }
-    member.prober = prober
-    member.probe = Probe(start: now, timeout: timeout)
-    prober.begin()
-  }
-
-  private func makeProber(for member: Member) -> any Prober {
-    let key = member.target.member
-    return Health.makeProber(for: member.target, on: loop, hashing: hashing) { [weak self] event in
-      guard let self, let member = self.member(key) else { return }
-      self.received(event, of: member)
-    }
-  }
-
-  private func received(_ event: ProberEvent, of member: Member) {
-    switch event {
-    case .passed(let role, let replication):
-      guard let start = member.probe?.start else { return }
-      finish(member, .passed(latency: .now - start, role: role, replication: replication))
-    case .failed(let failure, let sessionEnded):
-      finish(member, .failed(failure))
-      if sessionEnded { schedule.sessionEnded(member.number, now: .now) }
-      look()
-    case .sessionEnded(let failure):
-      forgetIdleProber(of: member)
-      report(member, .failed(failure))
-      schedule.sessionEnded(member.number, now: .now)
-      look()
-    }
-  }
-
-  private func finish(_ member: Member, _ outcome: ProbeOutcome) {
-    guard let probe = member.probe else { return }
-    probe.timeout.cancel()
-    member.probe = nil
-    forgetIdleProber(of: member)
-    schedule.finished(member.number, using: &random)
-    report(member, outcome)
+  private func wake(due: Instant) {
+    alarm = nil
+    let now = Instant.now
+    ledger.withLateness { $0.woke(at: now, due: due) }
+    // What has been answered meanwhile is not too late.
+    connector.harvest()
+    expire(now: now)
     look()
   }
 
-  private func forgetIdleProber(of member: Member) {
-    if member.prober?.keepsSession != true { member.prober = nil }
+  private func expire(now: Instant) {
+    while let number = timeouts.popExpired(at: now) {
+      guard let activity = active[number], let probe = activity.probe else { continue }
+      let deadline = ledger.withLateness {
+        $0.extendedDeadline(start: probe.start, timeout: probe.timeout, before: probe.lateness, now: now)
+      }
+      if let deadline {
+        timeouts.set(number, at: deadline)
+      } else {
+        finish(number, .failed(activity.prober.timeOut(after: probe.timeout)))
+      }
+    }
   }
 
-  private func report(_ member: Member, _ outcome: ProbeOutcome) {
-    let key = member.target.member
-    statistics.record(outcome, of: key)
-    log(member, outcome)
+  private func begin(_ number: Number) {
+    guard let target = ledger.withTable({ $0.target(number) }) else { return }
+    let (now, timeout) = (Instant.now, target.check.timeout)
+    var activity = active[number] ?? makeActivity(number, target)
+    activity.probe = Probe(start: now, timeout: timeout, lateness: ledger.withLateness { $0.total })
+    active[number] = activity
+    timeouts.set(number, at: now + timeout)
+    activity.prober.begin()
+  }
+
+  private func makeActivity(_ number: Number, _ target: ProbeTarget) -> Activity {
+    lastSerial += 1
+    let serial = lastSerial
+    let prober = makeProber(for: target, on: loop, hashing: hashing, connector: connector) { [weak self] event in
+      guard let self, self.active[number]?.serial == serial else { return }
+      self.received(event, of: number)
+    }
+    return Activity(prober: prober, serial: serial)
+  }
+
+  private func received(_ event: ProberEvent, of number: Number) {
+    switch event {
+    case .passed(let role, let replication):
+      guard let start = active[number]?.probe?.start else { return }
+      finish(number, .passed(latency: .now - start, role: role, replication: replication))
+    case .failed(let failure, let sessionEnded):
+      finish(number, .failed(failure))
+      if sessionEnded { schedule.sessionEnded(number, now: .now) }
+      look()
+    case .sessionEnded(let failure):
+      forgetIdleProber(of: number)
+      report(number, .failed(failure))
+      schedule.sessionEnded(number, now: .now)
+      look()
+    case .sessionClosed:
+      forgetIdleProber(of: number)
+      schedule.sessionEnded(number, now: .now)
+      look()
+    }
+  }
+
+  private func finish(_ number: Number, _ outcome: ProbeOutcome) {
+    guard active[number]?.probe != nil else { return }
+    active[number]?.probe = nil
+    timeouts.remove(number)
+    forgetIdleProber(of: number)
+    schedule.finished(number, using: &random)
+    report(number, outcome)
+    look()
+  }
+
+  private func forgetIdleProber(of number: Number) {
+    guard let activity = active[number], activity.probe == nil, !activity.prober.keepsSession else { return }
+    active[number] = nil
+  }
+
+  private func report(_ number: Number, _ outcome: ProbeOutcome) {
+    let outcome = failures.shared(outcome)
+    let (isNews, key) = ledger.withTable { ($0.record(outcome, of: number), $0.key(number)) }
+    guard let key else { return }
+    if isNews { log(key, outcome) }
     onReport(ProbeReport(member: key, outcome: outcome))
   }
 
   /// One line a change, not one a probe.
-  private func log(_ member: Member, _ outcome: ProbeOutcome) {
-    let verdict: Verdict
-    let key = member.target.member
+  private func log(_ key: MemberKey, _ outcome: ProbeOutcome) {
     var metadata: Logger.Metadata = ["group": "\(key.group)", "backend": "\(key.backend)"]
     switch outcome {
     case .passed(let latency, let role, _):
-      verdict = .passed(role)
       metadata["latency"] = "\(latency.text)"
       if let role { metadata["role"] = "\(role)" }
+      logger.debug("probe passes", metadata: metadata)
     case .failed(let failure):
-      verdict = .failed(failure.kind)
       metadata["failure"] = "\(failure)"
-    }
-    guard member.lastVerdict != verdict else { return }
-    member.lastVerdict = verdict
-    switch verdict {
-    case .passed: logger.debug("probe passes", metadata: metadata)
-    case .failed: logger.info("probe fails", metadata: metadata)
+      logger.info("probe fails", metadata: metadata)
     }
   }
 }

@@ -8,17 +8,21 @@ import Model
 struct ProbeSchedule {
   typealias Number = UInt32
 
-  private enum Phase {
-    case scheduled(Instant)
-    case probing(since: Instant)
+  private enum Phase: UInt8 {
+    case free, scheduled, probing
   }
 
+  /// Plain numbers, 32 bytes: there is one for each of tens of thousands.
   private struct Entry {
-    let interval: Duration
-    var phase: Phase
-    var lastStart: Instant?
-    var lastReconnect: Instant?
-    var isNew: Bool { lastStart == nil }
+    let interval: Int64
+    var phase = Phase.scheduled
+    /// Of the probe in flight, or else of the last one.
+    var start = Instant.never
+    var lastReconnect = Instant.never
+    /// No probe of it has ended yet.
+    var isNew = true
+
+    func after(_ instant: Instant, factor: Double = 1) -> Instant { instant + .nanoseconds(interval) * factor }
   }
 
   /// A burst of news shares one look.
@@ -28,15 +32,18 @@ struct ProbeSchedule {
   static let minimumGap = Duration.milliseconds(20)
   /// Between the first probes of members that come together, in however many groups.
   static let spread = Duration.microseconds(100)
+  /// Between probes that somebody asked for: as many as there may be, they leave room for those that are planned.
+  static let earlySpread = Duration.microseconds(50)
 
   private let maximumInFlight: Int
-  private var entries: [Entry?] = []
+  private var entries = Slab<Entry>()
   private var free: [Number] = []
   /// The instants of those that are scheduled.
   private var due = DeadlineHeap()
   private var inFlight = 0
   private var lastLook: Instant?
-  private var nextFirstProbe: Instant?
+  private var nextFirstProbe = Instant.never
+  private var nextEarlyProbe = Instant.never
 
   init(maximumInFlight: Int) { self.maximumInFlight = maximumInFlight }
 
@@ -48,26 +55,28 @@ struct ProbeSchedule {
 
   /// The number of the new member: one that is free, and small.
   mutating func add(interval: Duration, now: Instant) -> Number {
-    // At once, or as soon as those that came before have had their turn; but not later than after an interval.
-    let first = min(max(now, nextFirstProbe ?? now), now + interval)
-    nextFirstProbe = max(nextFirstProbe ?? now, first + Self.spread)
-    let entry = Entry(interval: interval, phase: .scheduled(first))
     let number: Number
     if let reused = free.popLast() {
       number = reused
-      entries[Int(number)] = entry
     } else {
       number = Number(entries.count)
-      entries.append(entry)
+      entries.append(Entry(interval: 0))
     }
-    due.set(number, at: first)
+    begin(number, interval: interval, now: now)
     return number
+  }
+
+  /// As if the member were removed and added again.
+  mutating func change(_ member: Number, interval: Duration, now: Instant) {
+    guard let entry = entry(member) else { return }
+    if entry.phase == .probing { inFlight -= 1 }
+    begin(member, interval: interval, now: now)
   }
 
   mutating func remove(_ member: Number) {
     guard let entry = entry(member) else { return }
-    if case .probing = entry.phase { inFlight -= 1 }
-    entries[Int(member)] = nil
+    if entry.phase == .probing { inFlight -= 1 }
+    entries[Int(member)].phase = .free
     due.remove(member)
     free.append(member)
   }
@@ -77,7 +86,8 @@ struct ProbeSchedule {
     lastLook = now
     var starting: [Number] = []
     while inFlight < maximumInFlight, let member = due.popExpired(at: now) {
-      entries[Int(member)]?.phase = .probing(since: now)
+      entries[Int(member)].phase = .probing
+      entries[Int(member)].start = now
       inFlight += 1
       starting.append(member)
     }
@@ -86,39 +96,55 @@ struct ProbeSchedule {
 
   /// The probe in flight ended. The next is one interval after its start, or at once if it lasted longer.
   mutating func finished(_ member: Number, using random: inout some RandomNumberGenerator) {
-    guard let entry = entry(member), case .probing(let start) = entry.phase else { return }
+    guard let entry = entry(member), entry.phase == .probing else { return }
     inFlight -= 1
     // Jitter only ever shortens, so that the detection time computed from the interval stays true. The first gap is anything
     // from a half to a whole interval: members that came together do not stay together.
     let factor = Double.random(in: entry.isNew ? 0.5...1 : 0.95...1, using: &random)
-    entries[Int(member)]?.lastStart = start
-    schedule(member, at: start + entry.interval * factor)
+    entries[Int(member)].isNew = false
+    entries[Int(member)].phase = .scheduled
+    due.set(member, at: entry.after(entry.start, factor: factor))
   }
 
   /// Somebody saw something. A probe in flight is answer enough.
   mutating func probeSoon(_ member: Number, now: Instant) {
     guard let entry = entry(member) else { return }
-    advance(member, to: max(now, entry.lastStart.map { $0 + Self.minimumGap } ?? now))
+    let wanted = max(now, entry.start + Self.minimumGap, nextEarlyProbe)
+    if advance(member, to: wanted) { nextEarlyProbe = max(now, nextEarlyProbe) + Self.earlySpread }
   }
 
   /// The member's kept session ended: try to connect again at once, because a refusal is the second witness of its death.
   /// Once an interval at most, or a server that greets and hangs up would be asked in a tight loop.
   mutating func sessionEnded(_ member: Number, now: Instant) {
-    guard let entry = entry(member) else { return }
-    if let last = entry.lastReconnect, now < last + entry.interval { return }
-    entries[Int(member)]?.lastReconnect = now
+    guard let entry = entry(member), now >= entry.after(entry.lastReconnect) else { return }
+    entries[Int(member)].lastReconnect = now
     advance(member, to: now)
   }
 
-  private func entry(_ member: Number) -> Entry? { Int(member) < entries.count ? entries[Int(member)] : nil }
-
-  private mutating func advance(_ member: Number, to instant: Instant) {
-    guard let entry = entry(member), case .scheduled(let planned) = entry.phase, instant < planned else { return }
-    schedule(member, at: instant)
+  private func entry(_ member: Number) -> Entry? {
+    guard Int(member) < entries.count, entries[Int(member)].phase != .free else { return nil }
+    return entries[Int(member)]
   }
 
-  private mutating func schedule(_ member: Number, at instant: Instant) {
-    entries[Int(member)]?.phase = .scheduled(instant)
+  /// At once, or as soon as those that came before have had their turn; but not later than after an interval.
+  private mutating func begin(_ member: Number, interval: Duration, now: Instant) {
+    entries[Int(member)] = Entry(interval: interval.nanoseconds)
+    let first = min(max(now, nextFirstProbe), now + interval)
+    nextFirstProbe = max(nextFirstProbe, first + Self.spread)
+    due.set(member, at: first)
+  }
+
+  /// Whether that is earlier than planned.
+  @discardableResult
+  private mutating func advance(_ member: Number, to instant: Instant) -> Bool {
+    guard let entry = entry(member), entry.phase == .scheduled, let planned = due.deadline(of: member), instant < planned else {
+      return false
+    }
     due.set(member, at: instant)
+    return true
   }
+}
+
+extension Instant {
+  fileprivate static let never = Instant(nanoseconds: .min)
 }

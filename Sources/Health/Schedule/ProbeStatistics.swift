@@ -1,23 +1,15 @@
-package import Model
-import Synchronization
+import Model
 
 /// What became of the probes of one member since its group first named it.
 package struct ProbeStatistics: Hashable, Sendable {
-  package private(set) var passed = 0
-  package private(set) var failed = 0
+  package let failed: Int
   /// Of the probes that passed: one that failed took as long as its timeout, or no time at all.
-  package private(set) var latencies = LatencyHistogram()
+  package let latencies: LatencyHistogram
+  package var passed: Int { latencies.count }
 
-  package init() {}
-
-  package mutating func record(_ outcome: ProbeOutcome) {
-    switch outcome {
-    case .passed(let latency, _, _):
-      passed += 1
-      latencies.record(latency)
-    case .failed:
-      failed += 1
-    }
+  package init(failed: Int = 0, latencies: LatencyHistogram = LatencyHistogram()) {
+    self.failed = failed
+    self.latencies = latencies
   }
 }
 
@@ -29,44 +21,30 @@ package struct LatencyHistogram: Hashable, Sendable {
     .milliseconds(50), .milliseconds(100), .milliseconds(250), .milliseconds(500), .seconds(1), .milliseconds(2500), .seconds(5),
   ]
 
-  /// Empty until there is an observation: members that never pass are many where there are many.
-  private var observed: [Int] = []
-  package var counts: [Int] { observed.isEmpty ? Self.none : observed }
-  package private(set) var sum = Duration.zero
-  package var count: Int { observed.reduce(0, +) }
+  package let counts: [Int]
+  package let sum: Duration
+  package var count: Int { counts.reduce(0, +) }
 
-  private static let none = [Int](repeating: 0, count: bounds.count + 1)
+  package init() { self.init(LatencyCounts()) }
 
-  package init() {}
-
-  package mutating func record(_ latency: Duration) {
-    if observed.isEmpty { observed = Self.none }
-    observed[Self.bounds.firstIndex { latency <= $0 } ?? Self.bounds.count] += 1
-    sum += latency
+  init(_ latencies: LatencyCounts) {
+    counts = latencies.counts.indices.map { Int(latencies.counts[$0]) }
+    sum = .nanoseconds(latencies.sum)
   }
 }
 
-/// The statistics of all members: written on the probes' event loop, read from anywhere.
-final class ProbeLedger: Sendable {
-  /// By group, so that a snapshot costs the event loop a copy of the groups it writes to while somebody reads it, and not of all.
-  private let groups = Mutex<[GroupName: [BackendID: ProbeStatistics]]>([:])
+/// The same as it is kept, 64 bytes, once for each member that ever passed.
+struct LatencyCounts: Sendable {
+  /// One for each of the bounds, and one above.
+  private(set) var counts = InlineArray<14, UInt32>(repeating: 0)
+  /// In nanoseconds.
+  private(set) var sum: Int64 = 0
 
-  func record(_ outcome: ProbeOutcome, of member: MemberKey) {
-    groups.withLock { $0[member.group, default: [:]][member.backend, default: ProbeStatistics()].record(outcome) }
-  }
+  private static let bounds = LatencyHistogram.bounds.map(\.nanoseconds)
 
-  func remove(_ member: MemberKey) {
-    groups.withLock { groups in
-      groups[member.group]?[member.backend] = nil
-      if groups[member.group]?.isEmpty == true { groups[member.group] = nil }
-    }
-  }
-
-  var snapshot: [MemberKey: ProbeStatistics] {
-    var snapshot: [MemberKey: ProbeStatistics] = [:]
-    for (group, members) in groups.withLock({ $0 }) {
-      for (backend, statistics) in members { snapshot[MemberKey(group: group, backend: backend)] = statistics }
-    }
-    return snapshot
+  mutating func record(_ latency: Duration) {
+    let latency = latency.nanoseconds
+    counts[Self.bounds.firstIndex { latency <= $0 } ?? Self.bounds.count] &+= 1
+    sum &+= latency
   }
 }
