@@ -58,8 +58,14 @@ extension Worker where E: ~Copyable {
     }
   }
 
-  func observe(_ latency: Duration, of backend: Int32) {
+  /// The backend answered what the session last asked of it: its connect, or its client's bytes.
+  func answered(_ index: SessionIndex) {
+    let estimate = backends[sessions[index].pointee.backend].pointee.estimate
+    if estimate != .noSlot { estimates[estimate].pointee.observe(now - sessions[index].pointee.askedAt, now: now) }
+  }
+
+  func penalise(_ backend: Int32) {
     let estimate = backends[backend].pointee.estimate
-    if estimate != .noSlot { estimates[estimate].pointee.observe(latency, now: now) }
+    if estimate != .noSlot { estimates[estimate].pointee.observe(LatencyEstimate.penalty, now: now) }
   }
 }

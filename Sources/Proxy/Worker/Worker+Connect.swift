@@ -58,7 +58,7 @@ extension Worker where E: ~Copyable {
     // No check of the routing table here: a change fences the connects in flight itself, so whoever is still connecting may connect.
     session.pointee.phase = .relaying
     session.pointee.lastActivity = now
-    observe(now - session.pointee.askedAt, of: session.pointee.backend)
+    answered(index)
     deadlines.remove(index)
     if drain != nil { deadlines.set(index, at: now) }
     let route = route(of: index)
@@ -81,7 +81,7 @@ extension Worker where E: ~Copyable {
     let backend = session.pointee.backend
     if let kind = reason.signal {
       signal(kind, backend)
-      observe(LatencyEstimate.penalty, of: backend)
+      penalise(backend)
     }
     listener(of: index).pointee.retries[reason.ordinal] += 1
     deadlines.remove(index)

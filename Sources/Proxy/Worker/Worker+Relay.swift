@@ -30,8 +30,7 @@ extension Worker where E: ~Copyable {
       session.pointee.lastActivity = now
       switch (side, session.pointee.awaitsAnswer) {
       case (.client, false): session.pointee.askedAt = now
-      case (.upstream, true) where listener.pointee.clientSpeaksFirst:
-        observe(now - session.pointee.askedAt, of: session.pointee.backend)
+      case (.upstream, true) where listener.pointee.clientSpeaksFirst: answered(index)
       case (.client, true), (.upstream, _): break
       }
       session.pointee.awaitsAnswer = side == .client
