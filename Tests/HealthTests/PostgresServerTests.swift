@@ -39,12 +39,12 @@ import TestSupport
       (check("nobody_lets_in"), tcp), (check("leba", database: "absent"), tcp), (check("limited"), tcp),
     ])
     let expected = [
-      "authentication: wrong password, or no such user (the server does not say which): password authentication failed for user \"app_md5\" [28P01]",
-      "authentication: wrong password, or no such user (the server does not say which): password authentication failed for user \"scram_user\" [28P01]",
+      "authentication: the password is refused, or there is no such user (the server does not say which): password authentication failed for user \"app_md5\" [28P01]",
+      "authentication: the password is refused, or there is no such user (the server does not say which): password authentication failed for user \"scram_user\" [28P01]",
       "authentication: the server asks for a password and none is configured",
       "authentication: the server asks for the password in the clear over an unencrypted connection",
       "authentication: no such user, or one that may not log in: role \"absent\" does not exist [28000]",
-      "authentication: wrong password, or no such user (the server does not say which): password authentication failed for user \"absent_with_password\" [28P01]",
+      "authentication: the password is refused, or there is no such user (the server does not say which): password authentication failed for user \"absent_with_password\" [28P01]",
       "authentication: pg_hba.conf does not let us in: pg_hba.conf rejects connection for host \"127.0.0.1\", user \"nobody_lets_in\","
         + " database \"postgres\", no encryption [28000]",
       "authentication: no such database: database \"absent\" does not exist [3D000]",

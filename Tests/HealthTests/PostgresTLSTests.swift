@@ -48,7 +48,7 @@ import TestSupport
     let wrong = try await probe(check("scram_user", "wrong", tls: .prefer), of: server)
     #expect(
       wrong.outcome.failure?.description
-        == "authentication: wrong password, or no such user (the server does not say which): "
+        == "authentication: the password is refused, or there is no such user (the server does not say which): "
         + "password authentication failed for user \"scram_user\" [28P01]")
     let missing = try await probe(check("absent", tls: .prefer), of: server)
     #expect(

@@ -8,7 +8,7 @@ extension ProbeFailure {
   init(_ reason: SessionFailure, connection: ProbeFailure?) {
     switch reason {
     case .wrongPassword(let error):
-      self.init(.authentication, "wrong password, or no such user (the server does not say which)", error)
+      self.init(.authentication, "the password is refused, or there is no such user (the server does not say which)", error)
     case .accessDenied(let error): self.init(.authentication, error.denial, error)
     case .authentication(let failure): self.init(.authentication, printable(failure.description))
     // The server's own announcement that it ends this session: the same news as the end of the connection, only kinder.
