@@ -61,7 +61,7 @@ let packageTargets: [Target] = [
   library(
     "Health",
     [
-      "Model", "PostgresWire", logging, .product(name: "Crypto", package: "swift-crypto"),
+      "Model", "PostgresWire", "CLinux", logging, .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "NIOSSL", package: "swift-nio-ssl"),
     ] + nio),
   library(

@@ -162,6 +162,10 @@ final class ProbeRunner {
       report(member, .failed(failure))
       schedule.sessionEnded(member.number, now: .now)
       look()
+    case .sessionClosed:
+      forgetIdleProber(of: member)
+      schedule.sessionEnded(member.number, now: .now)
+      look()
     }
   }
 
