@@ -74,8 +74,8 @@ final class CriteriaProber: Prober {
   private static let malformed = ProbeFailure(.badResponse, "the criteria are empty or nested too deeply")
 
   private func ask(_ number: Int) {
-    // Unheard since the last probe, and still no answer.
-    if parts[number].isAsking { stop(number) }
+    // Still asked since the last probe, which did not need the answer: it counts for this one.
+    if parts[number].isAsking { return }
     guard let address = target.address.with(port: leaves[number].port) else {
       answered(number, .failed(ProbeFailure(.badResponse, "a unix socket has no other port")))
       return
