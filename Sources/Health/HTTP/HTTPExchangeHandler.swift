@@ -2,7 +2,8 @@ import Model
 import NIOCore
 import NIOHTTP1
 
-/// The end of a channel's pipeline that sends one request and collects its response. Lives on one event loop.
+/// The end of a channel's pipeline that sends a request and collects its response, and where it is to keep the connection, does so again
+/// when told. Lives on one event loop.
 final class HTTPExchangeHandler: ChannelInboundHandler {
   typealias InboundIn = HTTPClientResponsePart
   typealias OutboundOut = HTTPClientRequestPart
@@ -12,8 +13,12 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     case connecting
     /// → collecting, done
     case awaitingHead
-    /// → done
+    /// → draining, idle, done
     case collecting(HTTPResponseHead, body: [UInt8])
+    /// The answer is known, and the rest of the response must be out of the way before the next request. → idle, done
+    case draining(maximum: Int)
+    /// The connection waits for the next request. → awaitingHead, done
+    case idle
     case done
   }
 
@@ -26,29 +31,40 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     return limits
   }
 
+  /// Of a body that nobody reads, before a new connection is the cheaper way.
+  fileprivate static let maximumDrained = 64 * 1024
+
   private let request: HTTPExchange.Request
   private let host: String
   private let policy: HTTPExchange.BodyPolicy
   private var onEnd: ((Result<HTTPExchange.Response, ProbeFailure>) -> Void)?
   private var state = State.connecting
   private var channel: (any Channel)?
+  /// Nil where each exchange has a connection of its own.
+  private let seats: HTTPConnectionSeats?
+  private var hasSeat = false
+  /// Responses that this connection has carried.
+  private(set) var answers = 0
+  /// Called when the connection ends while it waits for the next request; nil: in good order.
+  var onIdleEnd: ((ProbeFailure?) -> Void)?
 
   private init(
-    _ request: HTTPExchange.Request, host: String, policy: HTTPExchange.BodyPolicy,
+    _ request: HTTPExchange.Request, host: String, policy: HTTPExchange.BodyPolicy, keptIn seats: HTTPConnectionSeats?,
     onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void
   ) {
     self.request = request
     self.host = host
     self.policy = policy
+    self.seats = seats
     self.onEnd = onEnd
   }
 
   /// Begins the exchange. `onEnd` is called once, not before this returns, and not after `cancel`.
   static func start(
     _ request: HTTPExchange.Request, to address: Model.SocketAddress, on loop: any EventLoop, body policy: HTTPExchange.BodyPolicy,
-    onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void
+    keptIn seats: HTTPConnectionSeats? = nil, onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void
   ) -> HTTPExchangeHandler {
-    let handler = HTTPExchangeHandler(request, host: address.hostHeader, policy: policy, onEnd: onEnd)
+    let handler = HTTPExchangeHandler(request, host: address.hostHeader, policy: policy, keptIn: seats, onEnd: onEnd)
     loop.assumeIsolated().execute { handler.connect(to: address, on: loop) }
     return handler
   }
@@ -68,13 +84,30 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     connected.assumeIsolated().whenFailure { error in self.end(.failure(ProbeFailure(error))) }
   }
 
-  /// Drops the exchange. False if it had ended already.
+  /// Drops the exchange, and the connection. False if the exchange had ended already.
   @discardableResult
   func cancel() -> Bool {
-    guard onEnd != nil else { return false }
-    onEnd = nil
+    let isInTime = onEnd != nil
+    (onEnd, onIdleEnd) = (nil, nil)
     state = .done
     channel?.close(promise: nil)
+    return isInTime
+  }
+
+  /// Whether the connection is there for another exchange, now or as soon as the rest of the last response has come.
+  var isKept: Bool {
+    switch state {
+    case .draining, .idle: true
+    case .connecting, .awaitingHead, .collecting, .done: false
+    }
+  }
+
+  /// The same request again, over the same connection. False if it is not there.
+  func again(onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void) -> Bool {
+    guard case .idle = state, let channel else { return false }
+    self.onEnd = onEnd
+    sendRequest { channel.write($0, promise: nil) }
+    channel.flush()
     return true
   }
 
@@ -83,7 +116,7 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     switch state {
     case .connecting: "connection"
     case .awaitingHead: "response"
-    case .collecting, .done: "end of the response"
+    case .collecting, .draining, .idle, .done: "end of the response"
     }
   }
 
@@ -92,56 +125,84 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     if onEnd == nil { context.close(promise: nil) }
   }
 
-  func handlerRemoved(context: ChannelHandlerContext) { channel = nil }
+  func handlerRemoved(context: ChannelHandlerContext) {
+    channel = nil
+    if hasSeat { seats?.leave() }
+    hasSeat = false
+  }
 
   func channelActive(context: ChannelHandlerContext) {
     guard case .connecting = state else { return }
+    sendRequest { context.write(wrapOutboundOut($0), promise: nil) }
+    context.flush()
+  }
+
+  /// A connection that breaks reports itself.
+  private func sendRequest(write: (HTTPClientRequestPart) -> Void) {
     state = .awaitingHead
     var headers = HTTPHeaders(request.headers.map { ($0.name, $0.value) })
     if !headers.contains(name: "Host") { headers.add(name: "Host", value: host) }
-    headers.replaceOrAdd(name: "Connection", value: "close")
+    if seats == nil { headers.replaceOrAdd(name: "Connection", value: "close") }
     if !request.body.isEmpty { headers.replaceOrAdd(name: "Content-Length", value: "\(request.body.count)") }
     let head = HTTPRequestHead(
       version: .http1_1, method: HTTPMethod(rawValue: request.method), uri: request.target, headers: headers)
-    // A connection that breaks reports itself.
-    context.write(wrapOutboundOut(.head(head)), promise: nil)
-    if !request.body.isEmpty { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: request.body)))), promise: nil) }
-    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    write(.head(head))
+    if !request.body.isEmpty { write(.body(.byteBuffer(ByteBuffer(bytes: request.body)))) }
+    write(.end(nil))
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch (state, unwrapInboundIn(data)) {
     case (.awaitingHead, .head(let head)):
       state = .collecting(head, body: [])
-      if policy == .ignored { finish() }
     case (.collecting(let head, var body), .body(let chunk)):
       // Else the array would be copied with each chunk.
       state = .done
       collect(chunk.readableBytesView, of: head, into: &body)
     case (.collecting, .end):
-      finish()
-    case (.connecting, _), (.awaitingHead, _), (.collecting, _), (.done, _):
+      finish(isWhole: true)
+    case (.draining(let maximum), .body(let chunk)):
+      state = .draining(maximum: maximum - chunk.readableBytes)
+      if chunk.readableBytes > maximum { idleEnded(nil) }
+    case (.draining, .end):
+      state = .idle
+    case (.connecting, _), (.awaitingHead, _), (.collecting, _), (.draining, _), (.idle, _), (.done, _):
       break
     }
   }
 
+  /// The head alone is an answer, but most bodies have come with it, and then the connection is ready for the next request.
+  func channelReadComplete(context: ChannelHandlerContext) {
+    if policy == .ignored { finish(isWhole: false) }
+    context.fireChannelReadComplete()
+  }
+
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // Words that nobody asked for (408, most likely) are the end in good order of a connection that is idle.
+    if isKept { idleEnded(error is IOError ? ProbeFailure(error) : nil) }
     end(.failure(ProbeFailure(error)))
     context.close(promise: nil)
   }
 
   func channelInactive(context: ChannelHandlerContext) {
+    if isKept { idleEnded(nil) }
     end(.failure(.connectionClosed))
+  }
+
+  private func idleEnded(_ failure: ProbeFailure?) {
+    let onIdleEnd = onIdleEnd
+    cancel()
+    onIdleEnd?(failure)
   }
 
   private func collect(_ chunk: ByteBufferView, of head: HTTPResponseHead, into body: inout [UInt8]) {
     switch policy {
     case .ignored:
-      break
+      state = .collecting(head, body: [])
     case .prefix(let maximum):
       body.append(contentsOf: chunk.prefix(maximum - body.count))
       state = .collecting(head, body: body)
-      if body.count >= maximum { finish() }
+      if body.count >= maximum { finish(isWhole: false) }
     case .whole(let maximum):
       guard chunk.count <= maximum - body.count else {
         end(.failure(ProbeFailure(.protocolError, "the body is larger than \(maximum) bytes")))
@@ -152,16 +213,40 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     }
   }
 
-  private func finish() {
+  private func finish(isWhole: Bool) {
     guard case .collecting(let head, let body) = state else { return }
     let fields = head.headers.map { HTTPExchange.Field($0.name, $0.value) }
-    end(.success(HTTPExchange.Response(status: Int(head.status.code), headers: fields, body: body)))
+    let response = HTTPExchange.Response(status: Int(head.status.code), headers: fields, body: body)
+    answers += 1
+    guard let onEnd, head.allowsAnother, takeSeat() else {
+      end(.success(response))
+      return
+    }
+    state = isWhole ? .idle : .draining(maximum: Self.maximumDrained)
+    self.onEnd = nil
+    onEnd(.success(response))
+  }
+
+  private func takeSeat() -> Bool {
+    if !hasSeat { hasSeat = seats?.take() ?? false }
+    return hasSeat
   }
 
   private func end(_ result: Result<HTTPExchange.Response, ProbeFailure>) {
     guard let onEnd else { return }
     cancel()
     onEnd(result)
+  }
+}
+
+extension HTTPResponseHead {
+  /// Whether the connection can be used after this response: not if its end is the end of the body, or that is far away.
+  fileprivate var allowsAnother: Bool {
+    guard isKeepAlive else { return false }
+    if let length = headers.first(name: "Content-Length") {
+      return Int(length).map { $0 <= HTTPExchangeHandler.maximumDrained } ?? false
+    }
+    return headers.contains(name: "Transfer-Encoding") || !status.mayHaveResponseBody
   }
 }
 

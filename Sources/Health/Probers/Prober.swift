@@ -41,7 +41,8 @@ func makeProber(
   case .tcp, .tls:
     return TCPProber(address: target.address, loop: loop, onEvent: onEvent)
   case .http(let check):
-    return HTTPProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
+    let seats = target.check.interval <= HTTPConnectionSeats.longestInterval ? HTTPConnectionSeats.shared : nil
+    return HTTPProber(check: check, address: target.address, loop: loop, keptIn: seats, onEvent: onEvent)
   case .postgres(let check):
     return PostgresProber(check: check, address: target.address, loop: loop, hashing: hashing, onEvent: onEvent)
   case .mysql(let check):
