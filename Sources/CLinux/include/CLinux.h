@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -16,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/un.h>
 #include <time.h>
@@ -24,6 +26,8 @@
 // Declared here and not by _GNU_SOURCE: under that, the system headers would differ from those of Swift's Glibc module.
 int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
 int pthread_setname_np(pthread_t thread, const char *name);
+int pipe2(int ends[2], int flags);
+int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
 
 /// Nanoseconds of CLOCK_MONOTONIC. Served from the vDSO: no system call.
 static inline int64_t leba_monotonic_ns(void) {
@@ -192,3 +196,11 @@ static inline int leba_start_thread(pthread_t *thread, void *(*body)(void *), vo
 }
 
 static inline void leba_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+// MARK: Processes
+
+/// A descriptor that is readable once the process has ended. By number, because glibc has a function for it only since 2.36.
+static inline int leba_pidfd_open(pid_t process) {
+  int fd = (int)syscall(SYS_pidfd_open, process, 0);
+  return fd < 0 ? -errno : fd;
+}

@@ -3,7 +3,8 @@ import NIOCore
 import NIOHTTP1
 import NIOTLS
 
-/// The end of a channel's pipeline that sends one request and collects its response. Lives on one event loop.
+/// The end of a channel's pipeline that sends a request and collects its response, and where it is to keep the connection, does so again
+/// when told. Lives on one event loop.
 final class HTTPExchangeHandler: ChannelInboundHandler {
   typealias InboundIn = HTTPClientResponsePart
   typealias OutboundOut = HTTPClientRequestPart
@@ -15,8 +16,12 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     case securing
     /// → collecting, done
     case awaitingHead
-    /// → done
+    /// → draining, idle, done
     case collecting(HTTPResponseHead, body: [UInt8])
+    /// The answer is known, and the rest of the response must be out of the way before the next request. → idle, done
+    case draining(maximum: Int)
+    /// The connection waits for the next request. → awaitingHead, done
+    case idle
     case done
   }
 
@@ -29,6 +34,9 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     return limits
   }
 
+  /// Of a body that nobody reads, before a new connection is the cheaper way.
+  fileprivate static let maximumDrained = 64 * 1024
+
   private let request: HTTPExchange.Request
   private let host: String
   private let tls: TLSCheck?
@@ -36,25 +44,35 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
   private var onEnd: ((Result<HTTPExchange.Response, ProbeFailure>) -> Void)?
   private var state = State.connecting
   private var channel: (any Channel)?
+  /// Nil where each exchange has a connection of its own.
+  private let seats: HTTPConnectionSeats?
+  private var hasSeat = false
+  /// Responses that this connection has carried.
+  private(set) var answers = 0
+  /// Called when the connection ends while it waits for the next request; nil: in good order.
+  var onIdleEnd: ((ProbeFailure?) -> Void)?
 
   private init(
     _ request: HTTPExchange.Request, host: String, tls: TLSCheck?, policy: HTTPExchange.BodyPolicy,
+    keptIn seats: HTTPConnectionSeats?,
     onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void
   ) {
     self.request = request
     self.host = host
     self.tls = tls
     self.policy = policy
+    self.seats = seats
     self.onEnd = onEnd
   }
 
   /// Begins the exchange, in the clear where `tls` is nil. `onEnd` is called once, not before this returns, and not after `cancel`.
   static func start(
     _ request: HTTPExchange.Request, to address: Model.SocketAddress, on loop: any EventLoop, tls: TLSCheck? = nil,
-    body policy: HTTPExchange.BodyPolicy,
+    body policy: HTTPExchange.BodyPolicy, keptIn seats: HTTPConnectionSeats? = nil,
     onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void
   ) -> HTTPExchangeHandler {
-    let handler = HTTPExchangeHandler(request, host: address.hostHeader, tls: tls, policy: policy, onEnd: onEnd)
+    let handler = HTTPExchangeHandler(
+      request, host: address.hostHeader, tls: tls, policy: policy, keptIn: seats, onEnd: onEnd)
     loop.assumeIsolated().execute { handler.connect(to: address, on: loop) }
     return handler
   }
@@ -84,13 +102,30 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     connected.assumeIsolated().whenFailure { error in self.end(.failure(ProbeFailure(error, certificate: nil))) }
   }
 
-  /// Drops the exchange. False if it had ended already.
+  /// Drops the exchange, and the connection. False if the exchange had ended already.
   @discardableResult
   func cancel() -> Bool {
-    guard onEnd != nil else { return false }
-    onEnd = nil
+    let isInTime = onEnd != nil
+    (onEnd, onIdleEnd) = (nil, nil)
     state = .done
     channel?.closeAtOnce(isEncrypted: tls != nil)
+    return isInTime
+  }
+
+  /// Whether the connection is there for another exchange, now or as soon as the rest of the last response has come.
+  var isKept: Bool {
+    switch state {
+    case .draining, .idle: true
+    case .connecting, .securing, .awaitingHead, .collecting, .done: false
+    }
+  }
+
+  /// The same request again, over the same connection. False if it is not there.
+  func again(onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void) -> Bool {
+    guard case .idle = state, let channel else { return false }
+    self.onEnd = onEnd
+    sendRequest { channel.write($0, promise: nil) }
+    channel.flush()
     return true
   }
 
@@ -100,7 +135,7 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     case .connecting: "connection"
     case .securing: "TLS handshake"
     case .awaitingHead: "response"
-    case .collecting, .done: "end of the response"
+    case .collecting, .draining, .idle, .done: "end of the response"
     }
   }
 
@@ -109,65 +144,93 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     if onEnd == nil { context.close(promise: nil) }
   }
 
-  func handlerRemoved(context: ChannelHandlerContext) { channel = nil }
+  func handlerRemoved(context: ChannelHandlerContext) {
+    channel = nil
+    if hasSeat { seats?.leave() }
+    hasSeat = false
+  }
 
   func channelActive(context: ChannelHandlerContext) {
     guard case .connecting = state else { return }
-    if tls == nil { sendRequest(context: context) } else { state = .securing }
+    if tls == nil { sendFirst(context: context) } else { state = .securing }
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if case .securing = state, case TLSUserEvent.handshakeCompleted = event { sendRequest(context: context) }
+    if case .securing = state, case TLSUserEvent.handshakeCompleted = event { sendFirst(context: context) }
     context.fireUserInboundEventTriggered(event)
   }
 
-  private func sendRequest(context: ChannelHandlerContext) {
+  private func sendFirst(context: ChannelHandlerContext) {
+    sendRequest { context.write(wrapOutboundOut($0), promise: nil) }
+    context.flush()
+  }
+
+  /// A connection that breaks reports itself.
+  private func sendRequest(write: (HTTPClientRequestPart) -> Void) {
     state = .awaitingHead
     var headers = HTTPHeaders(request.headers.map { ($0.name, $0.value) })
     if !headers.contains(name: "Host") { headers.add(name: "Host", value: host) }
-    headers.replaceOrAdd(name: "Connection", value: "close")
+    if seats == nil { headers.replaceOrAdd(name: "Connection", value: "close") }
     if !request.body.isEmpty { headers.replaceOrAdd(name: "Content-Length", value: "\(request.body.count)") }
     let head = HTTPRequestHead(
       version: .http1_1, method: HTTPMethod(rawValue: request.method), uri: request.target, headers: headers)
-    // A connection that breaks reports itself.
-    context.write(wrapOutboundOut(.head(head)), promise: nil)
-    if !request.body.isEmpty { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: request.body)))), promise: nil) }
-    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    write(.head(head))
+    if !request.body.isEmpty { write(.body(.byteBuffer(ByteBuffer(bytes: request.body)))) }
+    write(.end(nil))
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch (state, unwrapInboundIn(data)) {
     case (.awaitingHead, .head(let head)):
       state = .collecting(head, body: [])
-      if policy == .ignored { finish() }
     case (.collecting(let head, var body), .body(let chunk)):
       // Else the array would be copied with each chunk.
       state = .done
       collect(chunk.readableBytesView, of: head, into: &body)
     case (.collecting, .end):
-      finish()
-    case (.connecting, _), (.securing, _), (.awaitingHead, _), (.collecting, _), (.done, _):
+      finish(isWhole: true)
+    case (.draining(let maximum), .body(let chunk)):
+      state = .draining(maximum: maximum - chunk.readableBytes)
+      if chunk.readableBytes > maximum { idleEnded(nil) }
+    case (.draining, .end):
+      state = .idle
+    case (.connecting, _), (.securing, _), (.awaitingHead, _), (.collecting, _), (.draining, _), (.idle, _), (.done, _):
       break
     }
   }
 
+  /// The head alone is an answer, but most bodies have come with it, and then the connection is ready for the next request.
+  func channelReadComplete(context: ChannelHandlerContext) {
+    if policy == .ignored { finish(isWhole: false) }
+    context.fireChannelReadComplete()
+  }
+
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // Words that nobody asked for (408, most likely) are the end in good order of a connection that is idle.
+    if isKept { idleEnded(error is IOError ? context.probeFailure(error) : nil) }
     end(.failure(context.probeFailure(error)))
     context.channel.closeAtOnce(isEncrypted: tls != nil)
   }
 
   func channelInactive(context: ChannelHandlerContext) {
+    if isKept { idleEnded(nil) }
     end(.failure(.connectionClosed))
+  }
+
+  private func idleEnded(_ failure: ProbeFailure?) {
+    let onIdleEnd = onIdleEnd
+    cancel()
+    onIdleEnd?(failure)
   }
 
   private func collect(_ chunk: ByteBufferView, of head: HTTPResponseHead, into body: inout [UInt8]) {
     switch policy {
     case .ignored:
-      break
+      state = .collecting(head, body: [])
     case .prefix(let maximum):
       body.append(contentsOf: chunk.prefix(maximum - body.count))
       state = .collecting(head, body: body)
-      if body.count >= maximum { finish() }
+      if body.count >= maximum { finish(isWhole: false) }
     case .whole(let maximum):
       guard chunk.count <= maximum - body.count else {
         end(.failure(ProbeFailure(.protocolError, "the body is larger than \(maximum) bytes")))
@@ -178,16 +241,40 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
     }
   }
 
-  private func finish() {
+  private func finish(isWhole: Bool) {
     guard case .collecting(let head, let body) = state else { return }
     let fields = head.headers.map { HTTPExchange.Field($0.name, $0.value) }
-    end(.success(HTTPExchange.Response(status: Int(head.status.code), headers: fields, body: body)))
+    let response = HTTPExchange.Response(status: Int(head.status.code), headers: fields, body: body)
+    answers += 1
+    guard let onEnd, head.allowsAnother, takeSeat() else {
+      end(.success(response))
+      return
+    }
+    state = isWhole ? .idle : .draining(maximum: Self.maximumDrained)
+    self.onEnd = nil
+    onEnd(.success(response))
+  }
+
+  private func takeSeat() -> Bool {
+    if !hasSeat { hasSeat = seats?.take() ?? false }
+    return hasSeat
   }
 
   private func end(_ result: Result<HTTPExchange.Response, ProbeFailure>) {
     guard let onEnd else { return }
     cancel()
     onEnd(result)
+  }
+}
+
+extension HTTPResponseHead {
+  /// Whether the connection can be used after this response: not if its end is the end of the body, or that is far away.
+  fileprivate var allowsAnother: Bool {
+    guard isKeepAlive else { return false }
+    if let length = headers.first(name: "Content-Length") {
+      return Int(length).map { $0 <= HTTPExchangeHandler.maximumDrained } ?? false
+    }
+    return headers.contains(name: "Transfer-Encoding") || !status.mayHaveResponseBody
   }
 }
 

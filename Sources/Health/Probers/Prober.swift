@@ -28,7 +28,8 @@ enum ProberEvent: Hashable, Sendable {
   case failed(ProbeFailure, sessionEnded: Bool)
   /// The kept session broke while nothing was asked of it.
   case sessionEnded(ProbeFailure)
-  /// The kept session ended in good order while nothing was asked of it: no verdict, but a reason to ask again at once.
+  /// The kept session was ended in good order while nothing was asked of it, as servers do with those that are idle: no
+  /// verdict, but worth asking again at once.
   case sessionClosed
 }
 
@@ -38,13 +39,27 @@ func makeProber(
   onEvent: @escaping (ProberEvent) -> Void
 ) -> any Prober {
   switch target.check.kind {
-  case .tcp, .mysql, .redis, .exec, .criteria:
-    TCPProber(address: target.address, interval: target.check.interval, connector: connector, onEvent: onEvent)
+  case .tcp:
+    return TCPProber(address: target.address, interval: target.check.interval, connector: connector, onEvent: onEvent)
   case .tls(let check):
-    TLSProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
+    return TLSProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
   case .http(let check):
-    HTTPProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
+    let seats = target.check.interval <= HTTPConnectionSeats.longestInterval ? HTTPConnectionSeats.shared : nil
+    return HTTPProber(check: check, address: target.address, loop: loop, keptIn: seats, onEvent: onEvent)
   case .postgres(let check):
-    PostgresProber(check: check, address: target.address, loop: loop, hashing: hashing, onEvent: onEvent)
+    return PostgresProber(check: check, address: target.address, loop: loop, hashing: hashing, onEvent: onEvent)
+  case .mysql(let check):
+    let isPrivate = if case .unix = target.address { true } else { false }
+    return SessionProber(address: target.address, loop: loop, onEvent: onEvent) {
+      MySQLConversation(check, linkIsPrivate: isPrivate)
+    }
+  case .redis(let check):
+    return SessionProber(address: target.address, loop: loop, onEvent: onEvent) { RedisConversation(check) }
+  case .exec(let check):
+    return ExecProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
+  case .criteria(let criteria):
+    return CriteriaProber(criteria, target: target, loop: loop, onEvent: onEvent) { part, onEvent in
+      makeProber(for: part, on: loop, hashing: hashing, connector: connector, onEvent: onEvent)
+    }
   }
 }

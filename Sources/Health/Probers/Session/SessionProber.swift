@@ -1,0 +1,113 @@
+import Model
+import NIOCore
+
+/// Asks over one connection, and keeps it where the conversation does.
+///
+/// A kept session is a sentinel between probes: a server that dies ends it at once, and that is news long before the next
+/// probe is due.
+final class SessionProber<Talk: Conversation>: Prober {
+  private struct Session {
+    let link: Link
+    var talk: Talk
+    /// Has answered a probe: from here on its end is that of a kept session.
+    var isEstablished = false
+  }
+
+  private let makeTalk: () -> Talk
+  private let address: Model.SocketAddress
+  private let loop: any EventLoop
+  private let onEvent: (ProberEvent) -> Void
+  private var session: Session?
+  private var isProbing = false
+
+  var keepsSession: Bool { session != nil }
+
+  init(
+    address: Model.SocketAddress, loop: any EventLoop, onEvent: @escaping (ProberEvent) -> Void, talk: @escaping () -> Talk
+  ) {
+    self.address = address
+    self.loop = loop
+    self.onEvent = onEvent
+    makeTalk = talk
+  }
+
+  func begin() {
+    isProbing = true
+    if session == nil { connect() } else { perform(session?.talk.ask() ?? []) }
+  }
+
+  func timeOut(after timeout: Duration) -> ProbeFailure {
+    let phase = session?.talk.waitingFor ?? "an answer"
+    stop()
+    return ProbeFailure(.timedOut, "no \(phase) within \(timeout.text)")
+  }
+
+  func stop() {
+    isProbing = false
+    guard let ending = session else { return }
+    session = nil
+    ending.link.close(after: ending.talk.farewell)
+  }
+
+  private func connect() {
+    let link = Link(to: address, on: loop) { [weak self] event in self?.received(event) }
+    session = Session(link: link, talk: makeTalk())
+  }
+
+  private func received(_ event: Link.Event) {
+    switch event {
+    case .connected:
+      perform(session?.talk.connected() ?? [])
+    case .secured:
+      break
+    case .received(let bytes):
+      perform(session?.talk.received(bytes) ?? [])
+    case .ended(let failure):
+      guard let phase = session?.talk.waitingFor else { return }
+      fail(isProbing ? ProbeFailure(failure.kind, "\(failure.detail) (waiting for the \(phase))") : failure)
+    }
+  }
+
+  private func perform(_ steps: [ConversationStep]) {
+    for step in steps {
+      // A step may end the session, and the rest was for that one.
+      guard let session else { return }
+      switch step {
+      case .send(let bytes): session.link.send(bytes)
+      case .pass:
+        self.session?.isEstablished = true
+        pass()
+      case .passAndLeave:
+        stop()
+        onEvent(.passed(nil, nil))
+      case .fail(let failure): fail(failure)
+      case .idleTooLong: leaveIdle()
+      }
+    }
+  }
+
+  private func pass() {
+    guard isProbing else { return }
+    isProbing = false
+    onEvent(.passed(nil, nil))
+  }
+
+  private func leaveIdle() {
+    let wasProbing = isProbing
+    stop()
+    if wasProbing {
+      // The question and the news have crossed: the probe is not over.
+      isProbing = true
+      connect()
+    } else {
+      onEvent(.sessionClosed)
+    }
+  }
+
+  private func fail(_ failure: ProbeFailure) {
+    guard let session else { return }
+    let (wasProbing, wasEstablished) = (isProbing, session.isEstablished)
+    stop()
+    onEvent(wasProbing ? .failed(failure, sessionEnded: wasEstablished) : .sessionEnded(failure))
+  }
+}
