@@ -79,9 +79,10 @@ extension Group {
         }
       }
       members[position].namings = namings.sorted { $0.rank < $1.rank }
+      if !namings.isEmpty { continue }
       // A source that is gone comes after all that are not.
       let last = before.rank < moved.count ? moved[before.rank].first : nil
-      members[position].rank = namings.first?.rank ?? last ?? specification.members.count
+      members[position].rank = last ?? specification.members.count
     }
   }
 
