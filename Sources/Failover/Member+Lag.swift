@@ -3,7 +3,8 @@ import Model
 /// How far a replica is behind.
 extension Member {
   var lagsTooFar: Bool {
-    guard let maximumLag, let replication else { return false }
+    // The replication first: most members have none, and the other is looked for.
+    guard let replication, let maximumLag else { return false }
     switch maximumLag {
     case .time(let maximum): return replication.lagTime.map { $0 > maximum } ?? false
     case .bytes(let maximum): return replication.lagBytes.map { $0 > maximum } ?? false

@@ -167,7 +167,7 @@ package struct Member: Sendable {
   package var zone: String? { source.value.zone }
   package var check: HealthCheck { source.value.check }
   /// How far behind it may be and still serve reads; nil: however far.
-  var maximumLag: ReplicaLag? { source.maximumLag }
+  var maximumLag: ReplicaLag? { source.value.check.maximumLag }
   /// `check.provesRole`, without a walk over the criteria.
   package var provesRole: Bool { source.provesRole }
 
@@ -309,7 +309,6 @@ final class SharedSource: Sendable {
   private let all: [MemberSource]
   private let rank: Int
   let provesRole: Bool
-  let maximumLag: ReplicaLag?
 
   var value: MemberSource { _read { yield all[rank] } }
 
@@ -317,7 +316,6 @@ final class SharedSource: Sendable {
     self.all = all
     self.rank = rank
     provesRole = all[rank].check.provesRole
-    maximumLag = all[rank].check.maximumLag
   }
 
   static func all(of members: [MemberSource]) -> [SharedSource] { members.indices.map { SharedSource($0, of: members) } }

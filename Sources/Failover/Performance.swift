@@ -5,7 +5,7 @@ import Model
 ///     score = 100 × (passed among the last 20 probes) × (speed) − 2 × (recent errors of clients' connections)
 ///
 /// *Speed* compares the latency of passed probes with the member's own past. A fast mean (a quarter of each new value) says how it is
-/// now, a slow one (1/256) how it usually is. Up to a tolerance, which is twice the usual and at least 5 ms more than it, the speed is 1;
+/// now, a slow one (1/1024) how it usually is. Up to a tolerance, which is twice the usual and at least 5 ms more than it, the speed is 1;
 /// beyond it, tolerance divided by the present latency. So a server that takes four times its usual latency gets half the score, and
 /// microseconds more or less on loopback are nothing.
 ///
@@ -56,7 +56,7 @@ struct Performance: Hashable, Sendable {
       passesBeforeBaseline -= 1
     } else {
       let tolerance = tolerance
-      usualLatency += (min(latency, 2 * tolerance) - usualLatency) / 256
+      usualLatency += (min(latency, 2 * tolerance) - usualLatency) / 1024
       fastLatency += (min(latency, 2 * max(fastLatency, tolerance)) - fastLatency) / 4
     }
   }
