@@ -99,11 +99,19 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
   case probesPassed
   case probesFailed(ProbeFailure)
   case roleReported(Role)
+  /// An operator, or the drain before a maintenance, took the primary out of service.
+  case primaryOrderedOut(byWindow: Bool)
+  /// The primary still works, and so badly that another is better.
+  case primaryDegraded(score: Int)
+  case scoreChanged(Int)
+  case maintenanceWindow(String)
+  /// Nobody else in the group could have served during this maintenance window.
+  case noAlternative(window: String)
 
   /// The labels under which a change of primary is counted.
   package static let labelsOfChanges = [
     "primary_down", "primary_demoted", "role_unproved", "primary_removed", "primary_drained", "designation_moved", "failback",
-    "manual",
+    "manual", "primary_degraded",
   ]
 
   package var label: String {
@@ -130,6 +138,11 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .probesPassed: "probes_passed"
     case .probesFailed: "probes_failed"
     case .roleReported: "role_reported"
+    case .primaryOrderedOut: "primary_drained"
+    case .primaryDegraded: "primary_degraded"
+    case .scoreChanged: "score_changed"
+    case .maintenanceWindow: "maintenance_window"
+    case .noAlternative: "no_alternative"
     }
   }
 
@@ -162,6 +175,12 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .probesPassed: "its probes pass"
     case .probesFailed(let failure): "its probes fail (\(failure))"
     case .roleReported(let role): "it reports the role \(role.rawValue)"
+    case .primaryOrderedOut(let byWindow):
+      byWindow ? "the maintenance of the primary begins soon" : "an operator drained the primary"
+    case .primaryDegraded(let score): "the health score of the primary is \(score)"
+    case .scoreChanged(let score): "its health score is \(score)"
+    case .maintenanceWindow(let id): "maintenance window '\(id)'"
+    case .noAlternative(let id): "maintenance window '\(id)' is cancelled: nobody else in the group could serve"
     }
   }
 }

@@ -40,7 +40,7 @@ extension Engine {
   ) throws(CommandError) -> [Effect] {
     guard index[specification.name] == nil else { throw .groupExists(specification.name) }
     var round = Round()
-    add(Group(specification, claim: .api, holdRemoved: holdRemoved, now: now), now: now, in: &round)
+    add(Group(specification, claim: .api, host: host, now: now), now: now, in: &round)
     return finish(round)
   }
 

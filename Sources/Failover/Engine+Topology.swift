@@ -10,7 +10,7 @@ extension Engine {
     var described: Set<GroupName> = []
     for specification in specifications where described.insert(specification.name).inserted {
       guard let position = index[specification.name] else {
-        add(Group(specification, claim: .described, holdRemoved: holdRemoved, now: now), now: now, in: &round)
+        add(Group(specification, claim: .described, host: host, now: now), now: now, in: &round)
         continue
       }
       guard let group = slots[position]?.group, group.isOutdated(by: specification) else { continue }
@@ -58,11 +58,11 @@ extension Engine {
     record(Outcome.Draft(kind: .groupDeleted, from: nil, to: nil, reason: reason, evidence: []), of: name, now: now, in: &round)
   }
 
-  private mutating func register(_ position: Int, for domains: Set<DomainName>) {
+  mutating func register(_ position: Int, for domains: Set<DomainName>) {
     for domain in domains { users[domain, default: []].insert(position) }
   }
 
-  private mutating func unregister(_ position: Int, from domains: Set<DomainName>) {
+  mutating func unregister(_ position: Int, from domains: Set<DomainName>) {
     for domain in domains {
       users[domain]?.remove(position)
       if users[domain]?.isEmpty == true { users[domain] = nil }

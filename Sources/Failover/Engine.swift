@@ -10,8 +10,6 @@ package import Model
 package struct Engine: Sendable {
   struct Slot {
     var group: Group
-    /// What the proxies know of it; nil before the first time.
-    var route: GroupRoute?
   }
 
   var slots: [Slot?] = []
@@ -21,15 +19,15 @@ package struct Engine: Sendable {
   var users: [DomainName: Set<Int>] = [:]
   /// By slot.
   var deadlines = DeadlineHeap()
+  var wallClock = WallClock()
+  var maintenance = Maintenance()
   private var generation: UInt64 = 0
   private var sequence: UInt64 = 0
-  let holdRemoved: Duration
-  /// Where this host is, for groups with zone affinity.
-  let zone: String?
+  let host: Host
 
+  /// - Parameter zone: where this host is, for groups with zone affinity.
   package init(holdRemoved: Duration, zone: String? = nil) {
-    self.holdRemoved = holdRemoved
-    self.zone = zone
+    host = Host(holdRemoved: holdRemoved, zone: zone)
   }
 
   package subscript(name: GroupName) -> Group? { index[name].flatMap { slots[$0]?.group } }
@@ -38,10 +36,10 @@ package struct Engine: Sendable {
   package var groups: [Group] { slots.compactMap { $0?.group } }
 
   /// What the changes that were published add up to. Put together on demand: the engine itself never needs the whole.
-  package var table: RoutingTable { RoutingTable(generation: generation, groups: slots.compactMap { $0?.route }) }
+  package var table: RoutingTable { RoutingTable(generation: generation, groups: slots.compactMap { $0?.group.announcedRoute }) }
 
   /// The earliest instant at which time alone could change something.
-  package var nextDeadline: Instant? { deadlines.earliest }
+  package var nextDeadline: Instant? { [deadlines.earliest, maintenance.due].compactMap { $0 }.min() }
 
   package mutating func handle(_ event: Event, now: Instant) -> [Effect] {
     switch event {
@@ -57,12 +55,17 @@ package struct Engine: Sendable {
       return change(index[signal.member.group].map { [$0] } ?? [], now: now) { $0.dataPathFailed(signal, now: now, into: &$1) }
     case .discoveryUpdated(let update):
       return change(users[update.domain]?.sorted() ?? [], now: now) { $0.discoveryUpdated(update, now: now, into: &$1) }
-    case .windowsConfigured, .wallClockRead, .remembered:
-      return []
+    case .windowsConfigured(let windows):
+      return windowsConfigured(windows, now: now)
+    case .wallClockRead(let wall):
+      wallClock.read(wall, at: now)
+      return advanceWindows(now: now)
+    case .remembered(_, let windows):
+      return windowsRemembered(windows, now: now)
     case .deadlineReached:
       var due: [Int] = []
       while let slot = deadlines.popExpired(at: now) { due.append(Int(slot)) }
-      return change(due.sorted(), now: now) { _, _ in }
+      return change(due.sorted(), now: now) { _, _ in } + windowsDue(now: now)
     }
   }
 
@@ -77,7 +80,7 @@ package struct Engine: Sendable {
     _ position: Int, now: Instant, in round: inout Round, _ apply: (inout Group, inout Outcome) -> Void
   ) {
     var outcome = Outcome()
-    guard let (group, route) = slots[position]?.change(now: now, into: &outcome, apply) else { return }
+    guard let (group, route) = slots[position]?.change(windows: maintenance.orders, now: now, into: &outcome, apply) else { return }
     for draft in outcome.decisions { record(draft, of: group.name, now: now, in: &round) }
     if group.isGone { return drop(position, because: .leftConfiguration, now: now, in: &round) }
     if let route { round.changed.append(route) }
@@ -108,13 +111,11 @@ package struct Engine: Sendable {
 extension Engine.Slot {
   /// - Returns: the group afterwards, and its route where that is another one.
   fileprivate mutating func change(
-    now: Instant, into outcome: inout Outcome, _ apply: (inout Group, inout Outcome) -> Void
+    windows: [BackendID: Member.Orders], now: Instant, into outcome: inout Outcome, _ apply: (inout Group, inout Outcome) -> Void
   ) -> (Group, GroupRoute?) {
     apply(&group, &outcome)
+    if outcome.membershipChanged, !windows.isEmpty { group.obey(windows) }
     group.settle(now: now, into: &outcome)
-    let new = group.route(now: now)
-    if new == route { return (group, nil) }
-    route = new
-    return (group, new)
+    return (group, group.announce(now: now))
   }
 }

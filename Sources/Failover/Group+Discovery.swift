@@ -18,6 +18,8 @@ extension Group {
       return
     }
     unresolvedDomains.remove(update.domain)
+    // An emptied set keeps its memory.
+    if unresolvedDomains.isEmpty { unresolvedDomains = [] }
     for (rank, source) in specification.members.enumerated() {
       guard case .domain(update.domain, let port) = source.origin else { continue }
       name(endpoints, by: rank, port: port, update, now: now, into: &outcome)
@@ -150,6 +152,7 @@ extension Group {
     }
     let ids = Set(going.map(\.id))
     members.removeAll { ids.contains($0.id) }
+    isAnnounced = false
     reindex()
   }
 

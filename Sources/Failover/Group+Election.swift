@@ -5,6 +5,7 @@ extension Group {
   mutating func settle(now: Instant, into outcome: inout Outcome) {
     removeDeparted(now: now, into: &outcome)
     if isGone { return }
+    judgePerformance(now: now, into: &outcome)
     for position in members.indices {
       let eligible = members[position].obstacle(at: now) == nil
       if !eligible {
@@ -65,6 +66,9 @@ extension Group {
     if override?.pin == true || override?.force == true { return }
     switch current.obstacle(at: now) {
     case .drained, .maintenance: replace(because: .primaryDrained(current.administrative), now: now, into: &outcome)
+    case .drainedByOperator: replace(because: .primaryOrderedOut(byWindow: false), now: now, into: &outcome)
+    case .drainedByWindow: replace(because: .primaryOrderedOut(byWindow: true), now: now, into: &outcome)
+    case .degraded(let score): replace(because: .primaryDegraded(score: score), now: now, into: &outcome)
     // A leader that was never probed is a leader only by an operator's word that was since lifted.
     case .notProbed, .roleUnknown, nil: replace(because: .roleUnproved, now: now, into: &outcome)
     case .down(let failure): replace(because: .primaryDown(failure), now: now, into: &outcome)
@@ -86,7 +90,7 @@ extension Group {
   }
 
   /// The most preferred of the eligible members: designated, then named before departed, then those whose weight lets them take
-  /// traffic, then the lower tier, then configured order.
+  /// traffic, then the lower tier, then this host's zone, then configured order.
   func bestCandidate(now: Instant) -> Member? {
     members.filter { mayLead($0, now: now) }
       .min { a, b in
@@ -94,6 +98,7 @@ extension Group {
         if (a.departure == nil) != (b.departure == nil) { return a.departure == nil }
         if (a.weight == 0) != (b.weight == 0) { return b.weight == 0 }
         if a.tier != b.tier { return a.tier < b.tier }
+        if isLocal(a) != isLocal(b) { return isLocal(a) }
         return (position(a.id) ?? 0) < (position(b.id) ?? 0)
       }
   }
@@ -110,7 +115,7 @@ extension Group {
   /// The member that should take over from a working leader: DNS moved the designation, or automatic failback is due.
   private func preferred(over current: Member, now: Instant) -> Member? {
     // Where members testify, their word counts and not a name: two writable servers never alternate.
-    guard !current.designated, !current.check.provesRole, mayChange(now: now) else { return nil }
+    guard !current.designated, !current.provesRole, mayChange(now: now) else { return nil }
     guard let best = bestCandidate(now: now), best.designated, best.id != current.id else { return nil }
     if leaderWasDesignated { return best }
     guard let due = failbackDue(best) else { return nil }
@@ -139,9 +144,9 @@ extension Group {
 
   /// After the election, so that a new primary with a rival is an alarm at once and not at the next fact.
   private mutating func alarmAboutTwoWritable(now: Instant, into outcome: inout Outcome) {
-    guard specification.mode == .activePassive, let current = leader.flatMap(member), current.check.provesRole else { return }
+    guard specification.mode == .activePassive, let current = leader.flatMap(member), current.provesRole else { return }
     guard mayLead(current, now: now) else { return }
-    let writable = members.filter { $0.check.provesRole && $0.health.isUp && $0.role(at: now) == .primary }.map(\.id)
+    let writable = members.filter { $0.provesRole && $0.health.isUp && $0.role(at: now) == .primary }.map(\.id)
     if writable.count < 2 {
       alarmedAboutTwoWritable = false
     } else if !alarmedAboutTwoWritable {
@@ -183,6 +188,7 @@ extension Group {
       consider(removalDue(member))
       consider(member.roleExpiry.map { $0 + .nanoseconds(1) })
       if member.designated, member.id != leader { consider(failbackDue(member)) }
+      consider(nextStep(of: member, after: now))
     }
     if leader == nil || !hasServed { consider(electsAnyoneFrom) }
     consider(nextAllowedChange)

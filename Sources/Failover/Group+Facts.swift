@@ -7,11 +7,12 @@ extension Group {
     let roleBefore = members[position].role(at: now)
     let check = members[position].check
     let wasFlawless = members[position].isFlawless
+    let stateBefore = members[position].health.state
     let change: Health.Change
     switch report.outcome {
-    case .passed(_, let role, _):
-      if let role { members[position].proveRole(role, now: now) }
-      change = members[position].health.probePassed(check: check, now: now)
+    case .passed(let latency, let role, let replication):
+      if let role { members[position].proveRole(role, replication: replication, now: now) }
+      change = members[position].health.probePassed(check: check, latency: latency, now: now)
     case .failed(let failure) where failure.kind == .local:
       // This host could not even ask. That says nothing about the member.
       change = .none
@@ -19,9 +20,10 @@ extension Group {
       change = members[position].health.probeFailed(failure, check: check, now: now)
       if wasFlawless { outcome.lookUps.formUnion(domains(naming: members[position])) }
     }
+    if change == .cameUp { startSlowly(position, from: stateBefore, now: now) }
     react(to: change, of: position, into: &outcome)
     let member = members[position]
-    if check.provesRole, member.role(at: now) != roleBefore, member.role(at: now) != .unknown {
+    if member.provesRole, member.role(at: now) != roleBefore, member.role(at: now) != .unknown {
       outcome.record(.roleChanged, to: member.id, reason: .roleReported(member.role(at: now)), evidence: [member.evidence(at: now)])
     }
   }

@@ -6,20 +6,37 @@ extension Group {
   func isOutdated(by described: GroupSpecification) -> Bool {
     switch claim {
     case .api: false
-    case .described: specification != described
+    case .described: self.described != described
     case .dissolving: true
     }
   }
 
   /// Follows another description. Members that are still named keep their health, role and place; those of sources that are gone are
   /// absent, or go at once.
-  mutating func reconfigure(_ new: GroupSpecification, leaving: Leaving, now: Instant, into outcome: inout Outcome) {
-    let old = specification
+  mutating func reconfigure(_ described: GroupSpecification, leaving: Leaving, now: Instant, into outcome: inout Outcome) {
     let returns = claim == .dissolving
-    specification = new
-    claim = .described
     outcome.record(
-      .groupChanged, from: leader, to: leader, reason: returns ? .configured : .describedOtherwise(old.differences(from: new)))
+      .groupChanged, from: leader, to: leader,
+      reason: returns ? .configured : .describedOtherwise(self.described.differences(from: described)))
+    var new = described
+    new.members += added
+    claim = .described
+    follow(new, leaving: leaving, returns: returns, now: now, into: &outcome)
+  }
+
+  /// What configuration and DNS say, without what was added by request.
+  private var described: GroupSpecification {
+    var described = specification
+    described.members.removeLast(min(added.count, described.members.count))
+    return described
+  }
+
+  mutating func follow(
+    _ new: GroupSpecification, leaving: Leaving, returns: Bool = false, now: Instant, into outcome: inout Outcome
+  ) {
+    let old = specification
+    specification = new
+    if (old.balance, old.holdTimeout, old.drainTimeout) != (new.balance, new.holdTimeout, new.drainTimeout) { isAnnounced = false }
     renumberNamings(from: old)
     makeRoomForFixed(now: now, into: &outcome)
     insertFixed(now: now, into: &outcome)
@@ -62,9 +79,10 @@ extension Group {
         }
       }
       members[position].namings = namings.sorted { $0.rank < $1.rank }
+      if !namings.isEmpty { continue }
       // A source that is gone comes after all that are not.
       let last = before.rank < moved.count ? moved[before.rank].first : nil
-      members[position].rank = namings.first?.rank ?? last ?? specification.members.count
+      members[position].rank = last ?? specification.members.count
     }
   }
 

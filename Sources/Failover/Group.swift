@@ -29,14 +29,21 @@ package struct Group: Sendable {
   }
 
   package internal(set) var specification: GroupSpecification {
-    didSet { sources = specification.members.map(SharedSource.init) }
+    didSet { if specification.members != oldValue.members { sources = SharedSource.all(of: specification.members) } }
   }
   /// By rank.
   private(set) var sources: [SharedSource]
   var claim: Claim
-  let holdRemoved: Duration
+  let host: Host
   package internal(set) var members: [Member] = []
+  /// Only of a large group: a few members are found as fast one by one.
   private var index: [BackendID: Int] = [:]
+  /// No member came, went or moved, and the group's own terms are the same, since the proxies were told.
+  var isAnnounced = false
+  /// What people want of backends, also of those that are not here now: an order holds for as long as the group lives.
+  var standingOrders: [BackendID: Member.Orders] = [:]
+  /// Sources that were added by request, after those that are described. Empty in a group that was itself made by request.
+  var added: [MemberSource] = []
 
   /// The current primary. In normal mode it is what `role: primary` listeners and the API mean; traffic is spread regardless.
   package internal(set) var leader: BackendID?
@@ -58,11 +65,11 @@ package struct Group: Sendable {
   /// From then on the first election no longer waits for a designated primary that nobody has seen.
   var electsAnyoneFrom: Instant
 
-  init(_ specification: GroupSpecification, claim: Claim, holdRemoved: Duration, now: Instant) {
+  init(_ specification: GroupSpecification, claim: Claim, host: Host, now: Instant) {
     self.specification = specification
-    sources = specification.members.map(SharedSource.init)
+    sources = SharedSource.all(of: specification.members)
     self.claim = claim
-    self.holdRemoved = holdRemoved
+    self.host = host
     electsAnyoneFrom = now + specification.holdTimeout
     unresolvedDomains = domains
     // Who reads the new group reads all of it: nothing to report.
@@ -73,9 +80,11 @@ package struct Group: Sendable {
 
   package var name: GroupName { specification.name }
 
-  package func member(_ id: BackendID) -> Member? { index[id].map { members[$0] } }
+  var holdRemoved: Duration { host.holdRemoved }
 
-  func position(_ id: BackendID) -> Int? { index[id] }
+  package func member(_ id: BackendID) -> Member? { position(id).map { members[$0] } }
+
+  func position(_ id: BackendID) -> Int? { index.isEmpty ? members.firstIndex { $0.id == id } : index[id] }
 
   /// The domains that may bring members.
   var domains: Set<DomainName> { claim == .dissolving ? [] : sourceDomains }
@@ -105,9 +114,12 @@ package struct Group: Sendable {
       members[position].namings.insert(naming, at: place)
       return false
     }
-    guard index[id] == nil else { return false }
-    index[id] = members.count
-    members.append(Member(id: id, address: address, naming: naming, source: sources[naming.rank], now: now))
+    guard position(id) == nil else { return false }
+    if !index.isEmpty { index[id] = members.count }
+    var member = Member(id: id, address: address, naming: naming, source: sources[naming.rank], now: now)
+    member.orders = standingOrders[id] ?? []
+    members.append(member)
+    isAnnounced = false
     return true
   }
 
@@ -121,11 +133,27 @@ package struct Group: Sendable {
   }
 
   mutating func reindex() {
-    members.sort { ($0.rank, $0.tier, $0.address) < ($1.rank, $1.tier, $1.address) }
-    index = Dictionary(uniqueKeysWithValues: members.enumerated().map { ($1.id, $0) })
+    let order: (Member, Member) -> Bool = { ($0.rank, $0.tier, $0.address) < ($1.rank, $1.tier, $1.address) }
+    if zip(members, members.dropFirst()).contains(where: { order($1, $0) }) {
+      members.sort(by: order)
+      isAnnounced = false
+    }
+    index = members.count <= 16 ? [:] : Dictionary(uniqueKeysWithValues: members.enumerated().map { ($1.id, $0) })
   }
 }
 
 extension MemberSource {
   var domain: DomainName? { if case .domain(let domain, _) = origin { domain } else { nil } }
+}
+
+/// What is the same for all groups of this host.
+final class Host: Sendable {
+  /// How long a member stays that nothing names any more.
+  let holdRemoved: Duration
+  let zone: String?
+
+  init(holdRemoved: Duration, zone: String?) {
+    self.holdRemoved = holdRemoved
+    self.zone = zone
+  }
 }

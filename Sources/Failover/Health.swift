@@ -8,7 +8,8 @@ package struct Health: Hashable, Sendable {
   package enum State: Hashable, Sendable {
     case unknown
     case up
-    case down(ProbeFailure)
+    // Indirect: most members are not down, and each of tens of thousands would carry the room for the text.
+    indirect case down(ProbeFailure)
   }
 
   package enum Change: Hashable, Sendable {
@@ -21,29 +22,26 @@ package struct Health: Hashable, Sendable {
 
   package private(set) var state: State = .unknown
   package private(set) var since: Instant
-  private var passes = 0
-  /// Failures in a row that count towards the verdict.
-  private(set) var failures = 0
-  /// The last results, newest in the lowest bit; 1 is a pass.
-  private var history: UInt32 = 0
-  private var historyCount: UInt8 = 0
+  private var performance = Performance()
+  /// Both counts stop at their largest value, and so do the thresholds.
+  private var passes: UInt16 = 0
+  private var failureCount: UInt16 = 0
 
   package init(now: Instant) { since = now }
 
   package var isUp: Bool { state == .up }
   package var isDown: Bool { if case .down = state { true } else { false } }
 
-  /// The share of passed probes among the last twenty, 0 to 100; nil before the first.
-  package var score: Int? {
-    guard historyCount > 0 else { return nil }
-    let mask = (UInt32(1) << UInt32(historyCount)) - 1
-    return (history & mask).nonzeroBitCount * 100 / Int(historyCount)
-  }
+  /// Failures in a row that count towards the verdict.
+  var failures: Int { Int(failureCount) }
 
-  package mutating func probePassed(check: HealthCheck, now: Instant) -> Change {
-    remember(pass: true)
-    failures = 0
-    passes += 1
+  /// How well it works, 0 to 100 (see `Performance`); nil before the first probe.
+  package var score: Int? { performance.score }
+
+  package mutating func probePassed(check: HealthCheck, latency: Duration = .zero, now: Instant) -> Change {
+    performance.probePassed(latency: latency)
+    failureCount = 0
+    passes = passes == .max ? .max : passes + 1
     switch state {
     case .up:
       return .none
@@ -51,7 +49,7 @@ package struct Health: Hashable, Sendable {
       // A start must not cost `healthyThreshold` intervals: nothing speaks against the member yet.
       break
     case .down:
-      if passes < check.healthyThreshold { return .none }
+      if passes < UInt16(clamping: check.healthyThreshold) { return .none }
     }
     state = .up
     since = now
@@ -59,34 +57,30 @@ package struct Health: Hashable, Sendable {
   }
 
   package mutating func probeFailed(_ failure: ProbeFailure, check: HealthCheck, now: Instant) -> Change {
-    remember(pass: false)
+    performance.probeFailed()
     return fail(failure, upTo: check.unhealthyThreshold, check: check, now: now)
   }
 
   package mutating func dataPathFailed(_ failure: ProbeFailure, check: HealthCheck, now: Instant) -> Change {
-    fail(failure, upTo: max(1, check.unhealthyThreshold - 1), check: check, now: now)
+    performance.connectionFailed()
+    return fail(failure, upTo: max(1, check.unhealthyThreshold - 1), check: check, now: now)
   }
 
   private mutating func fail(_ failure: ProbeFailure, upTo limit: Int, check: HealthCheck, now: Instant) -> Change {
     passes = 0
-    failures = max(failures, min(failures + 1, limit))
+    failureCount = max(failureCount, UInt16(clamping: min(failures + 1, limit)))
     switch state {
     case .down:
       state = .down(failure)
       return .none
     case .up, .unknown:
-      if failures >= check.unhealthyThreshold {
+      if failureCount >= UInt16(clamping: check.unhealthyThreshold) {
         state = .down(failure)
         since = now
         return .wentDown(failure)
       }
       return failure.kind.isAbrupt ? .doubted : .none
     }
-  }
-
-  private mutating func remember(pass: Bool) {
-    history = history << 1 | (pass ? 1 : 0)
-    historyCount = min(historyCount + 1, 20)
   }
 }
 

@@ -7,15 +7,20 @@ extension Engine {
     var found = indexViolations()
     for case let slot? in slots {
       let group = slot.group
-      guard let route = slot.route else {
-        found.append("\(group.name): has no route")
-        continue
-      }
+      let route = group.announcedRoute
+      if !group.isAnnounced { found.append("\(group.name): the proxies were not told of the last change") }
       if route.members.map(\.backend) != group.members.map(\.id) { found.append("\(group.name): the table's members differ") }
       if Set(group.members.map(\.address)).count != group.members.count { found.append("\(group.name): one address twice") }
       for (member, route) in zip(group.members, route.members) where member.administrative != .inService {
         if ListenerRole.allCases.contains(where: { route.standing[$0] == .serve }) {
           found.append("\(group.name): routes to \(member.id), which is \(member.administrative.rawValue)")
+        }
+      }
+      for member in group.members {
+        if member.announced.share > 100 { found.append("\(group.name): \(member.id) has more than its whole share") }
+        if member.orders != group.standingOrders[member.id] ?? [] { found.append("\(group.name): \(member.id) ignores an order") }
+        if member.isEjected, !group.members.contains(where: { !$0.isEjected && $0.plainObstacle == nil }) {
+          found.append("\(group.name): \(member.id) is ejected, and nobody is better")
         }
       }
       if group.isGone { found.append("\(group.name): dissolved, and still there") }
@@ -44,7 +49,7 @@ extension Engine {
     for id in serving {
       guard let member = group.member(id) else { continue }
       if id != group.leader { found.append("\(group.name): routes to \(id), which is not the primary") }
-      if member.check.provesRole, member.role(at: now) != .primary { found.append("\(group.name): \(id) is not proved writable") }
+      if member.provesRole, member.role(at: now) != .primary { found.append("\(group.name): \(id) is not proved writable") }
       let forced = group.override?.force == true && group.override?.backend == id
       if !member.health.isUp && !forced { found.append("\(group.name): routes to \(id), which is not up") }
     }

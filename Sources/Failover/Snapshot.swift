@@ -90,7 +90,7 @@ package struct MemberSnapshot: Hashable, Sendable {
 
 extension Group {
   package func snapshot(at now: Instant) -> GroupSnapshot {
-    let routes = route(now: now).members
+    let routes = currentRoutes(now: now)
     return GroupSnapshot(
       name: name, mode: specification.mode, primary: leader, state: state(at: now), lastFailover: lastFailover,
       failoverCount: failoverCount, pinned: override?.pin ?? false, override: override, failback: nil,
@@ -110,8 +110,8 @@ extension Group {
     }
   }
 
-  private func snapshot(of member: Member, route: MemberRoute, at now: Instant) -> MemberSnapshot {
-    let obstacle = specification.mode == .activePassive ? member.obstacle(at: now) : member.plainObstacle
+  private func snapshot(of member: Member, route: Member.Announced, at now: Instant) -> MemberSnapshot {
+    let obstacle = specification.mode == .activePassive ? member.obstacle(at: now) : member.plainObstacle ?? member.scoreObstacle
     let health: MemberSnapshot.HealthState =
       switch member.health.state {
       case .unknown: .unknown
@@ -121,14 +121,20 @@ extension Group {
     return MemberSnapshot(
       id: member.id, address: member.address, proto: member.proto, weight: member.weight, tier: member.tier, zone: member.zone,
       health: health, healthSince: member.health.since, score: member.health.score,
-      role: member.check.provesRole ? member.role(at: now) : nil,
-      roleAge: member.check.provesRole ? member.roleAge(at: now) : nil, replication: nil, share: route.share,
+      role: member.provesRole ? member.role(at: now) : nil,
+      roleAge: member.provesRole ? member.roleAge(at: now) : nil, replication: member.replication, share: route.share,
       designated: member.designated, administrative: member.administrative,
-      discovered: discovered(member), eligible: obstacle == nil, reason: obstacle?.description ?? eligibleAs(member, route))
+      discovered: discovered(member), eligible: obstacle == nil,
+      reason: reason(obstacle?.description ?? eligibleAs(member, route), of: member))
+  }
+
+  private func reason(_ reason: String, of member: Member) -> String {
+    guard let lag = member.excessiveLag, member.plainObstacle == nil else { return reason }
+    return "\(reason), \(lag)"
   }
 
   /// What an eligible member waits for, if it waits.
-  private func eligibleAs(_ member: Member, _ route: MemberRoute) -> String {
+  private func eligibleAs(_ member: Member, _ route: Member.Announced) -> String {
     if member.id == leader { return "eligible, primary" }
     let waits = specification.mode == .activePassive ? leader != nil : route.standing.any != .serve
     if waits { return member.tier > 0 ? "eligible, backup (tier \(member.tier))" : "eligible, backup" }

@@ -38,7 +38,10 @@ package struct BackendID: Name {
   package init(_ rawValue: String) { self.rawValue = rawValue }
 
   /// The contract's id of a discovered backend: `db.example.com:10.0.0.1:5432`, `db.example.com:[::1]:5432`.
-  package init(domain: DomainName, address: SocketAddress) { self.init("\(domain):\(address)") }
+  package init(domain: DomainName, address: SocketAddress) {
+    // Copied once more: what interpolation leaves behind has room for twice the text, and there are tens of thousands.
+    self.init(String(decoding: Array("\(domain):\(address)".utf8), as: UTF8.self))
+  }
 }
 
 package struct ListenerName: Name {

@@ -22,9 +22,11 @@ struct Script {
   private(set) var engine: Engine
   private(set) var now = Instant.zero
   private(set) var decisions: [Decision] = []
+  /// The last that was to be kept; nil before there were any.
+  private(set) var rememberedWindows: [MaintenanceWindow]?
 
-  init(_ specification: GroupSpecification, holdRemoved: Duration = .seconds(10)) throws {
-    engine = Engine(holdRemoved: holdRemoved)
+  init(_ specification: GroupSpecification, holdRemoved: Duration = .seconds(10), zone: String? = nil) throws {
+    engine = Engine(holdRemoved: holdRemoved, zone: zone)
     _ = note(try engine.createGroup(specification, now: now))
   }
 
@@ -36,8 +38,10 @@ struct Script {
 
   // MARK: What happens
 
-  @discardableResult mutating func pass(_ id: BackendID, role: Role? = nil) -> [Told] {
-    probe(id, .passed(latency: .milliseconds(1), role: role))
+  @discardableResult mutating func pass(
+    _ id: BackendID, role: Role? = nil, latency: Duration = .milliseconds(1), replication: Replication? = nil
+  ) -> [Told] {
+    probe(id, .passed(latency: latency, role: role, replication: replication))
   }
 
   @discardableResult mutating func fail(_ id: BackendID, _ kind: ProbeFailure.Kind = .refused) -> [Told] {
@@ -99,6 +103,11 @@ struct Script {
     note(try engine.setPrimary(of: Self.group, to: id, force: force, pin: pin, now: now))
   }
 
+  /// What people ask of the engine, whatever it is.
+  @discardableResult mutating func ask(_ request: (inout Engine, Instant) throws -> [Effect]) throws -> [Told] {
+    note(try request(&engine, now))
+  }
+
   // MARK: What can be seen
 
   var state: Group { engine[Self.group]! }
@@ -119,6 +128,9 @@ struct Script {
   func standing(_ id: BackendID, _ role: ListenerRole = .primary) -> Standing? {
     engine.table[Self.group]?.members.first { $0.backend == id }?.standing[role]
   }
+
+  func share(_ id: BackendID) -> UInt8? { engine.table[Self.group]?.members.first { $0.backend == id }?.share }
+  func score(_ id: BackendID) -> Int? { snapshot.members.first { $0.id == id }?.score }
 
   // MARK: Plumbing
 
@@ -141,7 +153,10 @@ struct Script {
       case .probeNow(let member): return .probeNow(member.backend)
       case .lookUpNow(let domain): return .lookUp(domain)
       // What is kept for the next run is told apart.
-      case .remember, .forget, .rememberWindows: return nil
+      case .remember, .forget: return nil
+      case .rememberWindows(let windows):
+        rememberedWindows = windows
+        return nil
       case .record(let decision):
         decisions.append(decision)
         return .record(decision.kind, decision.to)
