@@ -187,10 +187,16 @@ import TestSupport
   @Test func stopEndsEverything() async throws {
     let server = try await ScriptedServer { _, _ in }
     let checking = Checking()
+    // An hour: however starved this test is, the probe that is not answered does not time out before the stop.
     checking.replace([
-      ProbeTarget(.http(HTTPCheck()), at: server.address), ProbeTarget(.tcp, at: server.address, member: .test(2)),
+      ProbeTarget(.http(HTTPCheck()), at: server.address, timeout: .seconds(3600)),
+      ProbeTarget(.tcp, at: server.address, member: .test(2)),
     ])
     try await checking.outcomes(of: .test(2), atLeast: 1)
+    // Before it is accepted there is nothing to see the end of.
+    try await eventually("a probe is in flight, and a sentinel is kept") {
+      server.counts.open == 2 && !server.counts.received.isEmpty
+    }
     await checking.checker.stop()
     let count = checking.outcomes(of: .test(2)).count
     try await eventually("the connections are closed") { server.counts.open == 0 }

@@ -123,7 +123,8 @@ final class ProbeRunner {
   }
 
   private func setAlarm() {
-    guard let next = [schedule.nextLook, timeouts.earliest].compactMap(\.self).min() else { return }
+    let (look, timeout) = (schedule.nextLook, timeouts.earliest)
+    guard let next = look.map({ min($0, timeout ?? $0) }) ?? timeout else { return }
     if let alarm {
       if alarm.at <= next { return }
       alarm.task.cancel()
@@ -139,9 +140,12 @@ final class ProbeRunner {
     alarm = nil
     let now = Instant.now
     ledger.withLateness { $0.woke(at: now, due: due) }
+    // Not one look for each that ends, but one for all.
+    isLooking = true
     // What has been answered meanwhile is not too late.
     connector.harvest()
     expire(now: now)
+    isLooking = false
     look()
   }
 
