@@ -134,10 +134,17 @@ import Threads
         #expect(client.receiveText(text.utf8.count) == text)
       }
     }
+    rig.publish(.init("c", a.address), group: "other")
+    let demoted = try #require(TestSocket(connectingTo: try rig.listen("other", group: "other")))
+    demoted.send("there?")
+    #expect(demoted.receiveText(6) == "there?")
     speak("normal")
     rig.proxy.close("front")
     _ = try rig.listen("writers", on: front.description, role: .primary)
     rig.publish(.init("a", a.address, active), .init("b", b.address, passive), balance: .leastConnections)
+    // Whoever has to go goes once it has been quiet for a while: when this one has, the others would have too.
+    rig.publish(.init("c", a.address, Standings(all: .demoted)), group: "other")
+    #expect(demoted.receive().end == .clean)
     speak("active-passive")
     clients.append(try #require(TestSocket(connectingTo: front)))
     #expect(rig.reaches("writers") { $0.activeByBackend == ["a": 1] })
