@@ -15,12 +15,12 @@ package struct Configuration: Sendable {
   /// The groups before DNS was asked. Who runs them keeps a copy, and tells it what DNS says.
   package var topology: Topology
   package var apiAddress: SocketAddress
-  /// The items of `backends`, whether a group uses them or not.
-  package var backends: [BackendID: BackendSpecification]
+  /// The windows of the file.
+  package var maintenance: [MaintenanceWindow]
   /// What a person should know although the file is valid, in its order.
   package var warnings: [Diagnostic]
 
-  /// One for each distinct domain, in the order of the file.
+  /// One for each distinct domain, in the order of the file. Derived each time it is asked for, as `groups` is.
   package var domains: [DomainSpecification] { topology.domains }
   package var groups: [GroupSpecification] { topology.groups }
 
@@ -28,7 +28,7 @@ package struct Configuration: Sendable {
   package var drainTimeout: Duration { groups.map(\.drainTimeout).max() ?? .seconds(30) }
 }
 
-/// An item of `backends`.
+/// An item of `backends`, or of `POST /backends`, whether a group uses it or not.
 package struct BackendSpecification: Hashable, Sendable {
   package var id: BackendID
   package var address: SocketAddress

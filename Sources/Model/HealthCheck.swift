@@ -1,8 +1,7 @@
 /// How one member is asked whether it works.
-package struct HealthCheck: Hashable, Sendable {
+package struct HealthCheck: Hashable, Sendable, CustomReflectable {
   package enum Kind: Hashable, Sendable {
     case tcp
-    // Indirect: tens of thousands of members hold the same check, and the kind is most of it.
     /// A handshake, and nothing after it.
     indirect case tls(TLSCheck)
     indirect case http(HTTPCheck)
@@ -26,25 +25,67 @@ package struct HealthCheck: Hashable, Sendable {
     }
   }
 
-  package var kind: Kind
-  /// From the start of one probe to the start of the next; a probe that lasts longer delays the next.
-  package var interval: Duration
-  package var timeout: Duration
-  /// Consecutive successes before a member that was down is up.
-  package var healthyThreshold: Int
-  /// Consecutive failures before a member that was up is down.
-  package var unhealthyThreshold: Int
+  private struct Values: Hashable, Sendable {
+    var kind: Kind
+    var interval: Duration
+    var timeout: Duration
+    var healthyThreshold: Int
+    var unhealthyThreshold: Int
+  }
+
+  /// Never changes, so that the tens of thousands of members that are asked the same question share one.
+  private final class Storage: Sendable {
+    let values: Values
+
+    init(_ values: Values) { self.values = values }
+  }
+
+  private var storage: Storage
+
+  private var values: Values {
+    get { storage.values }
+    set { storage = Storage(newValue) }
+  }
 
   package init(
     kind: Kind, interval: Duration = .milliseconds(300), timeout: Duration = .milliseconds(300),
     healthyThreshold: Int = 2, unhealthyThreshold: Int = 2
   ) {
-    self.kind = kind
-    self.interval = interval
-    self.timeout = timeout
-    self.healthyThreshold = healthyThreshold
-    self.unhealthyThreshold = unhealthyThreshold
+    storage = Storage(
+      Values(
+        kind: kind, interval: interval, timeout: timeout, healthyThreshold: healthyThreshold,
+        unhealthyThreshold: unhealthyThreshold))
   }
+
+  package var kind: Kind {
+    get { values.kind }
+    set { values.kind = newValue }
+  }
+  /// From the start of one probe to the start of the next; a probe that lasts longer delays the next.
+  package var interval: Duration {
+    get { values.interval }
+    set { values.interval = newValue }
+  }
+  package var timeout: Duration {
+    get { values.timeout }
+    set { values.timeout = newValue }
+  }
+  /// Consecutive successes before a member that was down is up.
+  package var healthyThreshold: Int {
+    get { values.healthyThreshold }
+    set { values.healthyThreshold = newValue }
+  }
+  /// Consecutive failures before a member that was up is down.
+  package var unhealthyThreshold: Int {
+    get { values.unhealthyThreshold }
+    set { values.unhealthyThreshold = newValue }
+  }
+
+  package static func == (a: HealthCheck, b: HealthCheck) -> Bool { a.storage === b.storage || a.values == b.values }
+  package func hash(into hasher: inout Hasher) { hasher.combine(values) }
+
+  /// Printed as what it says, and not as where it is kept.
+  package var customMirror: Mirror { Mirror(reflecting: values) }
 
   /// The longest time from a silent death to the verdict: the member dies right after a probe passed, then each of
   /// `unhealthyThreshold` probes runs into its timeout. A refused or reset connection is known sooner.

@@ -8,7 +8,7 @@ import Testing
   private static let root = #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" }
   private let environment = ["LEBA_PG_PASSWORD": "secret"]
 
-  @Test(arguments: ["minimal", "postgres", "web", "multi", "srv"])
+  @Test(arguments: ["minimal", "postgres", "web", "multi", "srv", "failover"])
   func examples(name: String) throws {
     let configuration = try Configuration.load(file: "\(Self.root)/examples/\(name).yaml", environment: environment)
     #expect(configuration.warnings == [])

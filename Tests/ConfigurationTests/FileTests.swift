@@ -23,7 +23,7 @@ import Testing
     let file = try folder.write("good.yaml", twoBackends)
     let configuration = try Configuration.load(file: file, environment: [:])
     #expect(configuration.groups.map(\.name) == ["app"])
-    #expect(configuration.backends["a"]?.address.description == "10.0.0.1:80")
+    #expect(configuration.topology.backend("a")?.address.description == "10.0.0.1:80")
   }
 
   @Test func aMissingFile() {

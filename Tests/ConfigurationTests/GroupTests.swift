@@ -32,7 +32,7 @@ import Testing
     #expect(group.members.map(\.weight) == [1, 3, 1])
     #expect(group.members.map(\.zone) == [nil, "z1", nil])
     #expect(configuration.drainTimeout == .seconds(60))
-    #expect(configuration.backends.keys.sorted() == ["a", "b"])
+    #expect(configuration.backends.map(\.id).sorted() == ["a", "b"])
   }
 
   @Test func defaults() throws {

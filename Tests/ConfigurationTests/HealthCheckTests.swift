@@ -20,7 +20,11 @@ import Testing
       switch proto {
       case .http: .http(HTTPCheck(path: "/", statuses: [200...399]))
       case .postgres: .postgres(PostgresCheck(depth: .startup))
-      case .tcp, .https, .mysql, .redis, .grpc, .tls: .tcp
+      case .https: .http(HTTPCheck(tls: TLSCheck()))
+      case .tls: .tls(TLSCheck())
+      case .mysql: .mysql(MySQLCheck())
+      case .redis: .redis(RedisCheck())
+      case .tcp, .grpc: .tcp
       }
     #expect(try kind("", of: proto) == expected)
     #expect(try kind("interval: 1s", of: proto) == expected)
@@ -49,7 +53,7 @@ import Testing
     #expect(try kind("postgres: {user: u, depth: startup}") == .postgres(PostgresCheck(user: "u", depth: .startup)))
     #expect(
       try kind("postgres: {user: u, password: p, depth: role, tls: disable}")
-        == .postgres(PostgresCheck(user: "u", password: Secret("p"), depth: .role)))
+        == .postgres(PostgresCheck(user: "u", password: Secret("p"), depth: .role, tls: .disable)))
   }
 
   @Test func timing() throws {

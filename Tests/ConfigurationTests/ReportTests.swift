@@ -21,6 +21,7 @@ import Testing
         "  detection    within 900ms of a silent death; a refused or broken connection counts at once",
         "  switch-over  as soon as another member proves that it is writable; each is asked every 300ms",
         "  failovers    at most one in 10s; a recovered primary stays a backup",
+        "  balance      round_robin",
         "  hold         new connections wait up to 10s while nobody can serve",
         "",
         "DNS (removed addresses are kept for 10s)",
@@ -55,11 +56,13 @@ import Testing
         "  detection    within 12s of a silent death; a refused or broken connection counts at once",
         "  switch-over  within 12s: the next healthy member takes over as soon as the death is known",
         "  failovers    without a limit; the preferred primary returns after 5m of health",
+        "  balance      round_robin",
         "  hold         new connections fail at once while nobody can serve",
         "group nm (normal), no listener",
         "  check        tcp connect every 1s, timeout 3s, down after 3, up after 2",
         "  detection    within 10s of a silent death; a refused or broken connection counts at once",
         "  switch-over  within 10s: traffic goes to the other members as soon as the death is known",
+        "  balance      round_robin",
         "  hold         new connections wait up to 10s while nobody can serve",
       ])
   }
@@ -93,6 +96,52 @@ import Testing
         "  _pg._tcp.example   SRV, asked again when its TTL ends, after 1s to 5m; a lookup takes at most 5s",
         "  _web._tcp.example  SRV and TXT, asked again when its TTL ends, after 1s to 5m; a lookup takes at most 5s",
         "  a.example          addresses and TXT, asked again when its TTL ends, after 1s to 5m; a lookup takes at most 5s",
+      ])
+  }
+
+  @Test func `criteria, limits, prediction and windows`() throws {
+    let report = try load(
+      """
+      zone: here
+      backends: [{id: a, address: 10.0.0.1, port: 80}, {id: b, address: 10.0.0.2, port: 80}]
+      failover_groups:
+        - name: g
+          mode: active-passive
+          backends: [a, b]
+          primary: a
+          balance: peak_ewma
+          zone_affinity: true
+          slow_start: 10s
+          maximum_failovers: {count: 4, within: 10m}
+          pin: true
+          shadow: true
+          health_check:
+            criteria: {all: [{http: {path: /ready}}, {any: [{tcp: {port: 9000}}, {not: {exec: {command: [/bin/check, secret]}}}]}]}
+            predictive: {degrade_below: 70, eject_below: 30}
+      maintenance: [{id: w, backend: a, start: "9000-01-01T00:00:00Z", duration: 1h, repeat: weekly, pre_drain: 2m}]
+      """
+    ).detectionReport()
+    #expect(
+      report == [
+        "group g (active-passive), on 127.0.0.1:80 (primary)",
+        "  check        criteria every 300ms, timeout 300ms, down after 2, up after 2",
+        "               all of",
+        "                 http GET /ready",
+        "                 any of",
+        "                   tcp connect on port 9000",
+        "                   not",
+        "                     exec /bin/check",
+        "  detection    within 900ms of a silent death; a refused or broken connection counts at once",
+        "  switch-over  within 900ms: the next healthy member takes over as soon as the death is known",
+        "  failovers    at most one in 10s, and 4 in 10m; a recovered primary stays a backup",
+        "  pin          no automatic failover away from the configured primary",
+        "  balance      peak_ewma, members of here first, a member that came up has its full share after 10s",
+        "  predictive   less traffic below a score of 70, not eligible below 30 while another is",
+        "  shadow       decides and records, and does not act",
+        "  hold         new connections wait up to 10s while nobody can serve",
+        "",
+        "maintenance",
+        "  w  a from 90000101T000000Z for 1h, weekly, no new connections from 2m before",
       ])
   }
 }

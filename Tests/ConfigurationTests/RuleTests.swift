@@ -184,7 +184,7 @@ import Testing
         "4:12: error: the group 'g' is already declared (3:12); choose another name"),
       Case(
         "balance", group("name: g, mode: normal, backends: [a], balance: random"),
-        "3:53: error: 'random' is not a balance; use round_robin or least_connections"),
+        "3:53: error: 'random' is not a balance; use round_robin, least_connections, peak_ewma, source_hash or consistent_hash"),
       Case(
         "failback", group("name: g, mode: normal, backends: [a], failback: auto"),
         "3:54: error: 'auto' is not a kind of failback; use manual or automatic"),
@@ -238,7 +238,9 @@ import Testing
 
   @Test(
     arguments: [
-      Case("type", check("type: ping"), "3:65: error: 'ping' is not a type of check; use tcp, http or postgres"),
+      Case(
+        "type", check("type: ping"),
+        "3:65: error: 'ping' is not a type of check; use tcp, http, https, tls, postgres, mysql, redis or exec"),
       Case("path", check("path: health"), "3:65: error: 'health' does not begin with '/'; write for example /health"),
       Case(
         "path with a space", check("path: /a b"),
@@ -262,15 +264,15 @@ import Testing
         "3:80: error: '101' is out of range; write a whole number from 1 to 100"),
       Case(
         "path of tcp", check("type: tcp, path: /"),
-        "3:76: error: 'path' belongs to checks of type http; write type: http, or remove it"),
+        "3:76: error: 'path' belongs to checks of type http and https; write type: http, or remove it"),
       Case(
         "postgres of http", check("path: /, postgres: {user: a}"),
         "3:78: error: 'postgres' belongs to checks of type postgres; write type: postgres, or remove it"),
-      Case("depth", check("postgres: {depth: deep}"), "3:77: error: 'deep' is not a depth; use startup or role"),
+      Case("depth", check("postgres: {depth: deep}"), "3:77: error: 'deep' is not a depth; use ssl_request, startup or role"),
       Case(
         "role without user", check("postgres: {depth: role}"),
         "3:77: error: 'depth: role' needs a user that may log in; add user and password_file"),
-      Case("tls", check("postgres: {tls: on}"), "3:75: error: 'on' is not a TLS mode; use disable or prefer"),
+      Case("tls", check("postgres: {tls: on}"), "3:75: error: 'on' is not a TLS mode; use disable, prefer or require"),
       Case(
         "unknown key", check("intervall: 1s"), "3:59: error: unknown key 'intervall'; the nearest known key is 'interval'"),
     ])

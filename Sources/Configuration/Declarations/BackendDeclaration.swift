@@ -7,6 +7,12 @@ struct BackendDeclaration: Sendable {
   var proto: BackendProtocol
   var weight: Int
   var zone: String?
+
+  /// Nil when a part of it could not be read.
+  var specification: BackendSpecification? {
+    guard let id, let address else { return nil }
+    return BackendSpecification(id: id.value, address: address, proto: proto, weight: weight, zone: zone)
+  }
 }
 
 extension Format<BackendDeclaration> {

@@ -4,7 +4,7 @@ import Model
 ///
 /// What is nil was not stated: there DNS may have a word (`txt: true`).
 struct DNSBackendDeclaration: Sendable {
-  /// Its place among the items of the file.
+  /// Its place among those of the file's items that are entries: names, whose port can be read.
   var number = 0
   var host: Endpoint.Host
   var record: RecordKind

@@ -14,12 +14,13 @@ struct Declarations: Sendable {
   var groups: [Located<GroupDeclaration>]
   /// Nil when the file leaves listeners to us.
   var listeners: [Located<ListenerDeclaration>]?
+  var maintenance: [Located<MaintenanceDeclaration>]
   var api: Located<SocketAddress>
 }
 
 extension Format<Declarations> {
   static var file: Self {
-    .mapping(.top) { map in
+    .mapping(.other) { map in
       let strings = map.value("dns_backend_strings", .list(of: .dnsBackendString))?.value ?? []
       let named = map.value("dns_backends", .list(of: .dnsBackend(origin: .file)))?.value ?? []
       let hasListeners = map.has("listeners")
@@ -35,13 +36,19 @@ extension Format<Declarations> {
         dnsBackends: numbered((named + strings).sorted { $0.position < $1.position }),
         groups: map.value("failover_groups", .list(of: .group))?.value ?? [],
         listeners: hasListeners ? listeners : nil,
+        maintenance: map.value("maintenance", .list(of: .maintenance))?.value ?? [],
         api: apiAddress(map))
     }
   }
 
-  private static func numbered(_ entries: [Located<DNSBackendDeclaration>]) -> [Located<DNSBackendDeclaration>] {
-    var entries = entries
-    for number in entries.indices { entries[number].value.number = number }
-    return entries
+  /// Addresses are fixed backends and no entries: they have the number of the entry that follows.
+  private static func numbered(_ items: [Located<DNSBackendDeclaration>]) -> [Located<DNSBackendDeclaration>] {
+    var items = items
+    var next = 0
+    for index in items.indices {
+      items[index].value.number = next
+      if items[index].value.entry != nil { next += 1 }
+    }
+    return items
   }
 }

@@ -56,3 +56,58 @@ extension Format {
     }
   }
 }
+
+extension Format<[HTTPHeader]> {
+  private static var mostHeaders: Int { 32 }
+
+  /// A mapping of names to values, in the order of the file.
+  static var headers: Self {
+    .mapping(.other) { map in
+      var names: Set<String> = []
+      var headers: [HTTPHeader] = []
+      for (name, value) in map.pairs(.headerValue) {
+        if let complaint = complaint(about: name.value) {
+          map.reader.error(complaint, at: name.position)
+        } else if !names.insert(name.value.lowercased()).inserted {
+          map.reader.error("\(quoted(name.value)) is given twice", "keep one of them", at: name.position)
+        } else if headers.count == mostHeaders {
+          map.reader.error("more than \(mostHeaders) headers", "send fewer", at: name.position)
+        }
+        if let value { headers.append(HTTPHeader(name.value, value)) }
+      }
+      return headers
+    }
+  }
+
+  private static func complaint(about name: String) -> Complaint? {
+    // A token of RFC 9110.
+    let isToken = name.utf8.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+      default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+      }
+    }
+    guard isToken, (1...128).contains(name.utf8.count) else {
+      return Complaint("\(quoted(name)) is not the name of a header", "write for example X-Probe")
+    }
+    switch name.lowercased() {
+    case "host": return Complaint("'\(name)' has a key of its own", "write host: instead")
+    case "connection", "content-length", "transfer-encoding":
+      return Complaint("'\(name)' is ours: it says how the request is sent", "remove it")
+    default: return nil
+    }
+  }
+}
+
+extension Format<String> {
+  /// Nothing that could end the line. Never shown whole where it comes from the environment: it may be a token.
+  static var headerValue: Self {
+    Format(expected: "text") { text throws(Complaint) in
+      guard text.value.utf8.count <= 4096 else { throw Complaint("text of more than 4096 bytes", "write less") }
+      guard text.value.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
+        throw Complaint("\(text.shown) cannot stand in a header", "use printable ASCII on one line")
+      }
+      return text.value
+    }
+  }
+}

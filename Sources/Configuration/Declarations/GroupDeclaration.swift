@@ -4,30 +4,20 @@ import Model
 struct GroupDeclaration: Sendable {
   var name: Located<GroupName>?
   var mode: Located<GroupMode>?
-  var backends: [Located<String>]
+  var backends: [Located<String>] = []
   var primary: Located<String>?
   /// The keys that are not in the file, as opposed to those that are and could not be read.
   var omitted: Set<Key>
   /// `backends: []`.
-  var listsNothing: Bool
-  var balance: Balance
-  var failback: GroupSpecification.Failback
-  var minimumInterval: Duration
-  var holdTimeout: Duration
-  var drainTimeout: Duration
-  var allowedRanges: [AddressRange] = []
-  var check: HealthCheckDeclaration
+  var listsNothing = false
+  var settings = GroupSettings()
 
   enum Key: String, CaseIterable {
     case mode, backends, primary
   }
 
   /// For a group that only `dns_backends` names.
-  static var defaults: GroupDeclaration {
-    GroupDeclaration(
-      backends: [], omitted: Set(Key.allCases), listsNothing: false, balance: .roundRobin, failback: .manual,
-      minimumInterval: .seconds(10), holdTimeout: .seconds(10), drainTimeout: .seconds(30), check: HealthCheckDeclaration())
-  }
+  static let defaults = GroupDeclaration(omitted: Set(Key.allCases))
 }
 
 private enum FailbackKind: String, CaseIterable {
@@ -37,23 +27,34 @@ private enum FailbackKind: String, CaseIterable {
 extension Format<GroupDeclaration> {
   static var group: Self {
     .mapping(.group) { map in
-      let defaults = GroupDeclaration.defaults
-      let upToADay = Format<Duration>.duration(.zero ... .days(1))
+      let mode: Located<GroupMode>? = map.value("mode", .choice("a mode"))
       return GroupDeclaration(
         name: map.required("name", .name(), example: "app-servers"),
-        mode: map.value("mode", .choice("a mode")),
+        mode: mode,
         backends: map.value("backends", .list(of: .string))?.value ?? [],
         primary: map.value("primary", .string),
         omitted: Set(GroupDeclaration.Key.allCases.filter { !map.has($0.rawValue) }),
         listsNothing: map.listIsEmpty("backends"),
-        balance: map.value("balance", .choice("a balance", notYet: NotYet.balances))?.value ?? defaults.balance,
-        failback: failback(map),
-        minimumInterval: map.value("minimum_interval", upToADay)?.value ?? defaults.minimumInterval,
-        holdTimeout: map.value("hold_timeout", .duration(.zero ... .minutes(10)))?.value ?? defaults.holdTimeout,
-        drainTimeout: map.value("drain_timeout", upToADay)?.value ?? defaults.drainTimeout,
-        allowedRanges: map.value("allowed_cidrs", .list(of: .addressRange))?.value.map(\.value) ?? [],
-        check: map.value("health_check", .healthCheck)?.value ?? defaults.check)
+        settings: settings(map, mode: mode?.value))
     }
+  }
+
+  private static func settings(_ map: Mapping, mode: GroupMode?) -> GroupSettings {
+    let usual = SharedSettings.usual.value
+    let upToADay = Format<Duration>.duration(.zero ... .days(1))
+    return GroupSettings(
+      balance: map.value("balance", .choice("a balance"))?.value ?? usual.balance,
+      failback: failback(map),
+      minimumInterval: map.value("minimum_interval", upToADay)?.value ?? usual.minimumInterval,
+      maximumFailovers: map.value("maximum_failovers", .failoverLimit)?.value,
+      pin: pin(map, mode: mode),
+      zoneAffinity: map.value("zone_affinity", .boolean)?.value ?? usual.zoneAffinity,
+      slowStart: map.value("slow_start", .duration(.zero ... .hours(1)))?.value ?? usual.slowStart,
+      shadow: map.value("shadow", .boolean)?.value ?? usual.shadow,
+      holdTimeout: map.value("hold_timeout", .duration(.zero ... .minutes(10)))?.value ?? usual.holdTimeout,
+      drainTimeout: map.value("drain_timeout", upToADay)?.value ?? usual.drainTimeout,
+      allowedRanges: map.value("allowed_cidrs", .list(of: .addressRange))?.value.map(\.value) ?? [],
+      check: map.value("health_check", .healthCheck)?.value ?? usual.check)
   }
 
   private static func failback(_ map: Mapping) -> GroupSpecification.Failback {
@@ -65,5 +66,26 @@ extension Format<GroupDeclaration> {
         "'failback_after' has no meaning without failback: automatic", "add failback: automatic, or remove it", at: after.position)
     }
     return .manual
+  }
+
+  /// Where there is no primary, nothing can be held fast.
+  private static func pin(_ map: Mapping, mode: GroupMode?) -> Bool {
+    let pin = map.value("pin", .boolean)
+    if let pin, pin.value, mode == .normal {
+      map.reader.error(
+        "'pin' has no meaning in a group of mode normal", "remove it, or write mode: active-passive", at: pin.position)
+    }
+    return pin?.value ?? false
+  }
+}
+
+extension Format<FailoverLimit> {
+  static var failoverLimit: Self {
+    .mapping(.other) { map in
+      let count = map.required("count", .integer(1...1000), example: "4")
+      let within = map.required("within", .duration(.seconds(1) ... .days(7)), example: "10m")
+      guard let count, let within else { return nil }
+      return FailoverLimit(count: count.value, within: within.value)
+    }
   }
 }

@@ -82,12 +82,14 @@ extension Format {
 
   /// The name of a thing of ours. It must fit into a URL path, a metric label and a table column without escapes, and not be
   /// mistaken for `address:port`.
-  static func name() -> Self where Output: Name {
-    Format(expected: "a name") { text throws(Complaint) in
-      guard Output.isWellFormed(text.value) else {
+  static func name() -> Self where Output: Name { Format<String>.wellFormedName.map { Output($0) } }
+
+  static var wellFormedName: Format<String> {
+    Format<String>(expected: "a name") { text throws(Complaint) in
+      guard GroupName.isWellFormed(text.value) else {
         throw Complaint("\(text.shown) is not a name", "use up to 253 letters, digits, '-', '_' and '.'")
       }
-      return Output(text.value)
+      return text.value
     }
   }
 }

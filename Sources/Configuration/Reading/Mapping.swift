@@ -51,6 +51,8 @@ final class Mapping {
 
   func has(_ key: String) -> Bool { indices[key] != nil }
 
+  var isEmpty: Bool { entries.isEmpty }
+
   func position(of key: String) -> Position? { indices[key].map { entries[$0].value.position } }
 
   /// Whether the file has an empty list there, rather than a list whose items were all wrong.
@@ -68,6 +70,11 @@ final class Mapping {
       return nil
     }
     return format.read(value).map { Located($0, at: value.position) }
+  }
+
+  /// All keys and their values, for a mapping whose keys are the user's own. A value that was wrong is nil, and reported.
+  func pairs<Output: Sendable>(_ format: Format<Output>) -> [(key: Located<String>, value: Output?)] {
+    entries.map { ($0.key, value($0.key.value, format)?.value) }
   }
 
   /// As `value`, with an error when the key is absent.

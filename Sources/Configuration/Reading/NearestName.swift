@@ -1,9 +1,12 @@
+/// Nobody's hint is worth comparing with more names.
+let mostNamesCompared = 1000
+
 /// The known name that `text` most likely meant: the one with the fewest edits, the first of the alphabet among equals.
 func nearestName(to text: some StringProtocol, among names: some Sequence<String>) -> String? {
-  // Nobody mistypes a name of hundreds of bytes, and a hint is not worth comparing with a thousand names.
-  let (longest, most) = (64, 1000)
+  // Nobody mistypes a name of hundreds of bytes.
+  let longest = 64
   let wanted = Array(text.lowercased().utf8.prefix(longest))
-  return names.prefix(most).map { (edits(wanted, Array($0.lowercased().utf8.prefix(longest))), $0) }.min { $0 < $1 }?.1
+  return names.prefix(mostNamesCompared).map { (edits(wanted, Array($0.lowercased().utf8.prefix(longest))), $0) }.min { $0 < $1 }?.1
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b` (optimal string alignment).

@@ -1,3 +1,5 @@
+import Model
+
 /// What one reading of a file needs everywhere: the environment, and the list of what was found.
 ///
 /// A reader records a problem and goes on, so that one run reports everything. Confined to the call that made it.
@@ -7,13 +9,16 @@ final class Reader {
 
   let file: String
   let environment: [String: String]
+  /// What the clock on the wall says: some of what a file asks for may be over.
+  let now: WallTime
   private(set) var hasErrors = false
   private var found: Set<Diagnostic> = []
   private var dropped = 0
 
-  init(file: String, environment: [String: String]) {
+  init(file: String, environment: [String: String], now: WallTime = .current) {
     self.file = file
     self.environment = environment
+    self.now = now
   }
 
   /// Whether searching for a helpful hint is still worth the time.
@@ -23,6 +28,9 @@ final class Reader {
     hasErrors = true
     record(.error, problem, remedy, at: position)
   }
+
+  /// What is wrong, for people who gave no file.
+  var reasons: [String] { diagnostics.map { "\($0.problem); \($0.remedy)" } }
 
   func error(_ complaint: Complaint, at position: Position) {
     error(complaint.problem, complaint.remedy, at: position)

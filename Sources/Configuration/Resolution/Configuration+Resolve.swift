@@ -8,16 +8,14 @@ extension Configuration {
     let directory = Directory(declarations, reader: reader)
     checkRecords(declarations.dnsBackends, reader: reader)
     let (drafts, free) = GroupDraft.all(in: declarations, reader: reader)
-    let topology = Topology(
-      file: reader.file, frames: drafts.compactMap { $0.build(from: directory, reader: reader) },
-      entries: declarations.dnsBackends.map(\.value), free: Set(free.map(\.number)), directory: directory)
+    let topology = Topology(fileTopology(declarations, drafts, free: free, directory: directory, reader: reader))
     let groups = topology.groups
 
     var listening = ListenerResolution(groups: groups, drafts: drafts, free: free, declarations: declarations, reader: reader)
     if let listeners = declarations.listeners { listening.add(listeners) } else { listening.addDefaults() }
+    let maintenance = windows(declarations.maintenance, directory: directory, groups: groups, reader: reader)
 
     guard !reader.hasErrors else { return nil }
-    let backends = Dictionary(declarations.backends.compactMap(specification)) { first, _ in first }
     warnOfUnused(declarations.backends, groups: groups, reader: reader)
     if drafts.isEmpty, free.isEmpty {
       reader.warning("there is no group, so nothing is forwarded", "declare one under failover_groups or dns_backends", at: .start)
@@ -25,14 +23,36 @@ extension Configuration {
     return Configuration(
       zone: declarations.zone, engine: declarations.engine, workers: declarations.workers,
       stateDirectory: declarations.stateDirectory, listeners: listening.listeners, declaresListeners: declarations.listeners != nil,
-      resolver: declarations.resolver, topology: topology, apiAddress: declarations.api.value, backends: backends,
+      resolver: declarations.resolver, topology: topology, apiAddress: declarations.api.value, maintenance: maintenance,
       warnings: reader.diagnostics)
   }
 
-  private static func specification(_ backend: Located<BackendDeclaration>) -> (BackendID, BackendSpecification)? {
-    guard let id = backend.value.id?.value, let address = backend.value.address else { return nil }
-    let value = backend.value
-    return (id, BackendSpecification(id: id, address: address, proto: value.proto, weight: value.weight, zone: value.zone))
+  /// What outlives the resolution. All drafts are built, to find what is wrong with them; what only names make is not kept.
+  private static func fileTopology(
+    _ declarations: Declarations, _ drafts: [GroupDraft], free: [DNSBackendDeclaration], directory: Directory, reader: Reader
+  ) -> FileTopology {
+    let settings = SharedSettings.Pool()
+    var frames: [GroupFrame] = []
+    var settled: Set<Int> = []
+    for draft in drafts {
+      let frame = draft.build(from: directory, settings: settings, reader: reader)
+      if draft.isMadeOfNames {
+        settled.formUnion(draft.dns.map(\.value.number))
+      } else if let frame {
+        frames.append(frame)
+      }
+    }
+    let backends = declarations.backends.compactMap(\.value.specification).map { ($0.id, $0) }
+    return FileTopology(
+      file: reader.file, frames: frames, entries: declarations.dnsBackends.compactMap(\.value.entry), settled: settled,
+      open: Set(free.map(\.number)), backends: Dictionary(backends) { first, _ in first })
+  }
+
+  private static func windows(
+    _ declarations: [Located<MaintenanceDeclaration>], directory: Directory, groups: [GroupSpecification], reader: Reader
+  ) -> [MaintenanceWindow] {
+    var resolution = MaintenanceResolution(directory: directory, groups: groups, reader: reader)
+    return declarations.compactMap { resolution.window($0, isConfigured: true) }
   }
 
   /// A name is asked for one kind of records, whatever the number of entries.

@@ -25,9 +25,11 @@ package struct DNSEntry: Hashable, Sendable {
 }
 
 extension DomainSpecification {
-  init(_ entry: DNSEntry) {
-    self.init(domain: entry.domain, record: entry.record, lookupTimeout: entry.lookupTimeout)
-    add(entry)
+  /// `ports` is what the entry connects to, shared with other domains where it is the same.
+  init(_ entry: DNSEntry, ports: Set<UInt16>) {
+    self.init(
+      domain: entry.domain, record: entry.record, readsText: entry.readsText, ports: ports, lookupTimeout: entry.lookupTimeout,
+      maximumInterval: entry.maximumInterval, ttl: entry.ttl)
   }
 
   /// Entries that share a domain share its lookups, with the strictest bounds of all.

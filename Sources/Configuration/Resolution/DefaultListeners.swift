@@ -48,7 +48,7 @@ extension Configuration {
   ) -> DefaultListeners {
     if declaresListeners { return DefaultListeners() }
     var addresses = AddressBook(api: apiAddress)
-    for backend in backends.values.sorted(by: { $0.id < $1.id }) { addresses.add(backend.id, at: backend.address) }
+    for backend in topology.backends { addresses.add(backend.id, at: backend.address) }
     addresses.add(groups)
     return DefaultListeners(for: groups, ports: ports, keeping: current, among: addresses)
   }

@@ -17,7 +17,9 @@ struct GroupDerivation {
 
   let name: GroupName
   let seats: [Seat]
-  private let declaration: GroupDeclaration
+  private let settings: SharedSettings
+  /// What the file says.
+  private let statedMode: GroupMode?
   /// What the first of its names says, in the order of the file.
   private let textMode: GroupMode?
   private let isNamed: Bool
@@ -30,7 +32,8 @@ struct GroupDerivation {
     self.wasMarked = wasMarked
     self.name = name
     self.seats = seats
-    declaration = frame?.declaration ?? .defaults
+    settings = frame?.settings ?? .usual
+    statedMode = frame?.mode
     isNamed = frame?.isNamed == true || seats.contains { !$0.isFromFile && ($0.entry?.group ?? $0.text.group) != nil }
     hasStatedPrimary = seats.contains(where: \.candidate.isPrimary)
     textMode =
@@ -47,21 +50,17 @@ struct GroupDerivation {
   /// Nil when nobody is in it.
   var specification: GroupSpecification? {
     if seats.isEmpty { return nil }
-    // One check for all members of a protocol, not one each: a group can have thousands.
-    var checks: [BackendProtocol: HealthCheck] = [:]
-    let members = seats.map { seat in
-      let check = checks[seat.candidate.proto] ?? declaration.check.check(for: seat.candidate.proto)
-      checks[seat.candidate.proto] = check
-      return member(seat, check: check)
-    }
+    let settings = settings.value
     return GroupSpecification(
-      name: name, mode: mode, members: members, balance: declaration.balance, failback: declaration.failback,
-      minimumInterval: declaration.minimumInterval, holdTimeout: declaration.holdTimeout, drainTimeout: declaration.drainTimeout,
-      allowedRanges: declaration.allowedRanges)
+      name: name, mode: mode, members: seats.map(member), balance: settings.balance, failback: settings.failback,
+      minimumInterval: settings.minimumInterval, maximumFailovers: settings.maximumFailovers, pin: settings.pin,
+      zoneAffinity: settings.zoneAffinity, slowStart: settings.slowStart, predictive: settings.check.predictive,
+      shadow: settings.shadow, holdTimeout: settings.holdTimeout, drainTimeout: settings.drainTimeout,
+      allowedRanges: settings.allowedRanges)
   }
 
   private var mode: GroupMode {
-    if let stated = declaration.mode?.value ?? textMode { return stated }
+    if let stated = statedMode ?? textMode { return stated }
     // Without a group_name an entry is a group of equals.
     guard isNamed else { return .normal }
     return hasStatedPrimary || isMarked || wasMarked ? .activePassive : .normal
@@ -70,11 +69,11 @@ struct GroupDerivation {
   /// Whether DNS marks a primary in it.
   var isMarked: Bool { seats.contains { $0.text.isPrimary == true && obstacle(to: .isPrimary, at: $0) == nil } }
 
-  private func member(_ seat: Seat, check: HealthCheck) -> MemberSource {
+  private func member(_ seat: Seat) -> MemberSource {
     let candidate = seat.candidate
     var member = MemberSource(
       origin: candidate.origin, record: candidate.record, proto: candidate.proto, weight: candidate.weight, zone: candidate.zone,
-      isPrimary: candidate.isPrimary, maintenance: seat.text.maintenance ?? false, check: check)
+      isPrimary: candidate.isPrimary, maintenance: seat.text.maintenance ?? false, check: settings.check(for: candidate.proto))
     if let weight = seat.text.weight, obstacle(to: .weight, at: seat) == nil { member.weight = weight }
     if let zone = seat.text.zone, obstacle(to: .zone, at: seat) == nil { member.zone = zone }
     if let mark = seat.text.isPrimary, obstacle(to: .isPrimary, at: seat) == nil { member.isPrimary = mark }
@@ -93,11 +92,11 @@ struct GroupDerivation {
     case .maintenance: return nil
     case .mode:
       if !seat.speaks(for: name) { return .noEffect }
-      if declaration.mode != nil { return .overriddenByFile }
+      if statedMode != nil { return .overriddenByFile }
       return seat.text.mode == textMode ? nil : .conflict
     case .isPrimary:
       if hasStatedPrimary || seat.entry?.isPrimary != nil { return .overriddenByFile }
-      let isGroupOfEquals = !isNamed && (declaration.mode?.value ?? textMode ?? .normal) == .normal
+      let isGroupOfEquals = !isNamed && (statedMode ?? textMode ?? .normal) == .normal
       return isGroupOfEquals || !seat.speaks(for: name) ? .noEffect : nil
     }
   }

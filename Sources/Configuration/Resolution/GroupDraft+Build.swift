@@ -2,7 +2,7 @@ import Model
 
 extension GroupDraft {
   /// The group with its members, or nil when errors leave nothing of it.
-  func build(from directory: Directory, reader: Reader) -> GroupFrame? {
+  func build(from directory: Directory, settings: SharedSettings.Pool, reader: Reader) -> GroupFrame? {
     var members = MemberList(group: name, reader: reader)
     for reference in declaration.backends {
       members.addListed(reference, from: directory)
@@ -18,9 +18,12 @@ extension GroupDraft {
     checkPresence(of: members, reader: reader)
     guard isModeOpen || declaration.mode != nil else { return nil }
     return GroupFrame(
-      name: name, declaration: declaration, members: members.candidates,
+      name: name, mode: declaration.mode?.value, settings: settings.shared(declaration.settings),
+      // The frame outlives the resolution: no more room than needed.
+      members: Array(members.candidates.lazy.map(\.self)),
       // Without a group_name an entry is a group of equals.
-      isNamed: dns.contains { $0.value.group != nil } || !declaration.omitted.contains(.backends))
+      isNamed: dns.contains { $0.value.group != nil } || !declaration.omitted.contains(.backends),
+      place: isDeclared ? nil : dns.first?.value.number)
   }
 
   /// `primary` and `is_primary` may both name it, but not two different ones.

@@ -7,8 +7,13 @@ struct GroupDraft {
   let position: Position
   var declaration: GroupDeclaration
   var dns: [Located<DNSBackendDeclaration>] = []
+  /// Whether `failover_groups` has it.
+  var isDeclared = false
   /// The file gives it no member, and has entries that DNS may move here.
   var isLeftToDNS = false
+
+  /// Whether the names of its entries say all there is to say of it: nothing needs to be kept of such a group but its entries.
+  var isMadeOfNames: Bool { !isDeclared && dns.allSatisfy { $0.value.entry != nil } }
 
   /// All groups of a file: those of `failover_groups`, then those that only `dns_backends` name, each in the order of the file.
   /// `free` are the entries that DNS puts into a group, by `group_name` in their TXT strings.
@@ -28,7 +33,7 @@ struct GroupDraft {
         continue
       }
       indices[name.value] = drafts.count
-      drafts.append(GroupDraft(name: name.value, position: name.position, declaration: group))
+      drafts.append(GroupDraft(name: name.value, position: name.position, declaration: group, isDeclared: true))
     }
     for entry in declarations.dnsBackends {
       if entry.value.readsText, entry.value.group == nil, let domain = entry.value.domain, !listed.contains(domain) {

@@ -45,6 +45,12 @@ extension TextAttributes {
     }
   }
 
+  /// What counts of them.
+  var checked: TextAttributes {
+    var ignored: Set<IneffectiveText> = []
+    return checked(&ignored)
+  }
+
   /// Without what could not stand in a file. The resolver reads by the same rules; a state file of an earlier run may not have.
   func checked(_ ignored: inout Set<IneffectiveText>) -> TextAttributes {
     var checked = self

@@ -10,33 +10,26 @@ extension Topology {
   package mutating func add(_ request: DNSEntryRequest) throws(DNSEntryRefusal) -> DNSEntry {
     // No environment: what comes over the network does not read our variables.
     let reader = Reader(file: "", environment: [:])
-    guard var declaration = request.declaration(reader: reader), let entry = declaration.entry, !reader.hasErrors else {
-      throw .invalid(reasons: reader.diagnostics.map { "\($0.problem); \($0.remedy)" })
-    }
-    guard numbers[entry.domain] == nil else { throw .exists(entry.domain) }
-    let reasons = conflicts(of: entry)
-    guard reasons.isEmpty else { throw .invalid(reasons: reasons) }
-
-    let number = nextNumber
-    nextNumber += 1
-    declaration.number = number
-    records[number] = Record(entry: entry, isFree: true)
-    numbers[entry.domain] = [number]
-    domains.append(DomainSpecification(entry))
-    directory.add(declaration)
+    guard let entry = request.declaration(reader: reader)?.entry, !reader.hasErrors else { throw .invalid(reasons: reader.reasons) }
+    if let refusal = refusal(of: entry) { throw refusal }
     changed = []
-    if let group = group(of: number) {
-      join(group, number)
-      rebuild([group])
+    // It waits for DNS, or says its group itself.
+    let group = entry.group != nil || !entry.readsText ? entry.statedGroup : nil
+    change(group.map { [$0] } ?? []) { topology in
+      let number = topology.insert(entry)
+      if let group { topology.join(group, number) }
     }
     return entry
   }
 
-  private func conflicts(of entry: DNSEntry) -> [String] {
+  /// Why an entry cannot be added; nil when it can.
+  func refusal(of entry: DNSEntry) -> DNSEntryRefusal? {
+    if !numbers(of: entry.domain).isEmpty { return .exists(entry.domain) }
     var reasons: [String] = []
-    let added = records.count - declared
-    if added >= Self.mostAdded { reasons.append("\(added) entries were added already; remove some, or write them into \(file)") }
-    if directory.hasBackend(entry.domain.rawValue) {
+    if added.count >= Self.mostAdded {
+      reasons.append("\(added.count) entries were added already; remove some, or write them into \(declared.file)")
+    }
+    if hasBackend(BackendID(entry.domain.rawValue)) {
       reasons.append("\(quoted(entry.domain.rawValue)) is also an id of backends; choose another")
     }
     if entry.isPrimary == true, let group = entry.group,
@@ -45,24 +38,31 @@ extension Topology {
       reasons.append(
         "the group \(quoted(group.rawValue)) has a primary already, \(quoted(first.candidate.label)); leave is_primary out")
     }
-    return reasons
+    return reasons.isEmpty ? nil : .invalid(reasons: reasons)
+  }
+
+  /// Notes an entry, which is in no group yet, and returns its number.
+  mutating func insert(_ entry: DNSEntry) -> Int {
+    let number = nextNumber
+    nextNumber += 1
+    added[number] = entry
+    addedNumbers[entry.domain] = number
+    return number
   }
 
   /// Removes the entry of a domain that was made through the API.
   package mutating func remove(_ domain: DomainName) throws(DNSEntryRefusal) {
-    guard let leaving = numbers[domain] else { throw .unknown(domain) }
-    guard leaving.allSatisfy({ records[$0]?.entry.origin == .api }) else { throw .declared(domain, file: file) }
-    let groups = Set(leaving.compactMap(group))
-    for number in leaving {
-      if let group = group(of: number) { leave(group, number) }
-      records[number] = nil
+    guard let number = addedNumbers[domain] else {
+      if declared.numbers(of: domain).isEmpty { throw .unknown(domain) }
+      throw .declared(domain, file: declared.file)
     }
-    numbers[domain] = nil
-    texts[domain] = nil
-    ignored[domain] = nil
-    domains.removeAll { $0.domain == domain }
-    directory.remove(domain)
-    changed = []
-    rebuild(groups)
+    let group = group(of: number)
+    change(group.map { [$0] } ?? []) { topology in
+      if let group { topology.leave(group, number) }
+      topology.added[number] = nil
+      topology.addedNumbers[domain] = nil
+      topology.texts[domain] = nil
+      topology.ignored[domain] = nil
+    }
   }
 }

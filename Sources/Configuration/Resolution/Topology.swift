@@ -9,89 +9,68 @@ package import Model
 /// The invariants: groups have unique names and members; a free entry is in one group at most; nothing that DNS says is an error.
 /// A change costs what the groups it touches cost, not what all do.
 package struct Topology: Sendable {
-  final class Record: Sendable {
-    let entry: DNSEntry
-    /// Whether DNS, or the entry itself, says which group it is in, and not the file.
-    let isFree: Bool
-
-    init(entry: DNSEntry, isFree: Bool) {
-      self.entry = entry
-      self.isFree = isFree
-    }
-  }
-
-  /// What discovery has to watch: one for each distinct domain, in the order of the file.
-  package internal(set) var domains: [DomainSpecification] = []
   /// The groups that the last `apply`, `add` or `remove` made, changed or dissolved.
   package internal(set) var changed: Set<GroupName> = []
   /// Keys of TXT strings that had no effect, counted each time a domain's strings change. Domains that are gone are not in it.
   package internal(set) var ignored: [DomainName: [IneffectiveText: Int]] = [:]
 
-  /// What its refusals call the file.
-  let file: String
-  var directory: Directory
-  private let order: [GroupName]
-  private let frames: [GroupName: GroupFrame]
-  /// The groups that the file puts an entry in.
-  private let placed: [Int: [GroupName]]
-  /// By number: the order of the file, then that of the requests.
-  var records: [Int: Record] = [:]
+  let declared: FileTopology
+  /// Entries made through the API, by number; the numbers of the file come first. A domain has one at most.
+  var added: [Int: DNSEntry] = [:]
+  var addedNumbers: [DomainName: Int] = [:]
   var nextNumber: Int
-  /// How many of them are the file's.
-  let declared: Int
-  var numbers: [DomainName: [Int]] = [:]
-  /// The free entries of each group, by number.
+  var addedBackends: [BackendID: BackendSpecification] = [:]
+  /// The entries of each group that are not settled by the file: the open ones and those made through the API, by number.
   private var residents: [GroupName: [Int]] = [:]
-  var texts: [DomainName: Text] = [:]
+  /// What DNS said of a domain last. Once it was asked there is something, if only empty.
+  var texts: [DomainName: TextAttributes] = [:]
+  /// Groups of several members. Others are derived as quickly as looked up, and there are thousands.
   private var built: [GroupName: GroupSpecification] = [:]
   /// Groups in which DNS has marked a primary since they exist. While it moves the mark there may be none for a moment, and a group
   /// that became one of equals in that moment would send writes to replicas.
-  private var marked: Set<GroupName> = []
+  var marked: Set<GroupName> = []
 
-  /// What DNS said of a domain last. Once it was asked there is one, if only an empty one.
-  struct Text: Sendable {
-    var attributes: TextAttributes
-    var checked: TextAttributes
-  }
-
-  init(file: String, frames: [GroupFrame], entries: [DNSBackendDeclaration], free: Set<Int>, directory: Directory) {
-    self.file = file
-    self.directory = directory
-    nextNumber = entries.count
-    order = frames.map(\.name)
-    self.frames = Dictionary(frames.map { ($0.name, $0) }) { first, _ in first }
-    var placed: [Int: [GroupName]] = [:]
-    for frame in frames {
-      for case let number? in frame.members.map(\.entry) { placed[number, default: []].append(frame.name) }
-    }
-    self.placed = placed
-    declared = entries.count { $0.entry != nil }
-    var places: [DomainName: Int] = [:]
-    for declaration in entries {
-      guard let entry = declaration.entry else { continue }
-      records[declaration.number] = Record(entry: entry, isFree: free.contains(declaration.number))
-      numbers[entry.domain, default: []].append(declaration.number)
-      if let place = places[entry.domain] {
-        domains[place].add(entry)
-      } else {
-        places[entry.domain] = domains.count
-        domains.append(DomainSpecification(entry))
-      }
-    }
-    for name in order { built[name] = derivation(of: name).specification }
+  init(_ declared: FileTopology) {
+    self.declared = declared
+    nextNumber = declared.entries.count
+    settle()
   }
 
   /// All configured groups as they are now: the file's in its order, then those that DNS and the API made, by their first entry.
   package var groups: [GroupSpecification] {
-    let made = residents.filter { frames[$0.key] == nil }.sorted { ($0.value.first ?? 0) < ($1.value.first ?? 0) }
-    return (order + made.map(\.key)).compactMap { built[$0] }
+    let names = declared.groups
+    let seen = Set(names)
+    let made = residents.filter { !seen.contains($0.key) }.sorted { ($0.value.first ?? 0) < ($1.value.first ?? 0) }
+    return (names + made.map(\.key)).compactMap { self[$0] }
   }
 
   /// A group as it is now; nil when nobody is in it.
-  package subscript(name: GroupName) -> GroupSpecification? { built[name] }
+  package subscript(name: GroupName) -> GroupSpecification? { built[name] ?? derivation(of: name).specification }
 
   /// For `GET /dns/backends`: in the order of the file, then those of the API.
-  package var entries: [DNSEntry] { records.sorted { $0.key < $1.key }.map(\.value.entry) }
+  package var entries: [DNSEntry] { declared.entries + added.sorted { $0.key < $1.key }.map(\.value) }
+
+  /// What discovery has to watch: one for each distinct domain, in the order of its first entry.
+  package var domains: [DomainSpecification] {
+    var domains: [DomainSpecification] = []
+    var places: [DomainName: Int] = [:]
+    // One set for all that are equal.
+    var ports: [UInt16: Set<UInt16>] = [:]
+    for entry in entries {
+      if let place = places[entry.domain] {
+        domains[place].add(entry)
+      } else {
+        places[entry.domain] = domains.count
+        var known: Set<UInt16> = []
+        if entry.record == .address, let port = entry.port {
+          known = ports[port] ?? [port]
+          ports[port] = known
+        }
+        domains.append(DomainSpecification(entry, ports: known))
+      }
+    }
+    return domains
+  }
 
   /// Takes in what DNS says of a domain. Returns whether `groups` changed; `changed` says which.
   ///
@@ -99,39 +78,51 @@ package struct Topology: Sendable {
   package mutating func apply(_ attributes: TextAttributes?, for domain: DomainName) -> Bool {
     changed = []
     let known = texts[domain]
-    let attributes = attributes ?? known?.attributes ?? TextAttributes()
-    if attributes == known?.attributes { return false }
-    let readers = (numbers[domain] ?? []).filter { records[$0]?.entry.readsText == true }
+    let attributes = attributes ?? known ?? TextAttributes()
+    if attributes == known { return false }
+    let readers = numbers(of: domain).filter { entry($0)?.readsText == true }
     guard !readers.isEmpty else { return false }
 
     var ignored: Set<IneffectiveText> = []
-    let before = readers.map(group)
-    texts[domain] = Text(attributes: attributes, checked: attributes.checked(&ignored))
+    let checked = attributes.checked(&ignored)
+    let moves = readers.map { (reader: $0, old: group(of: $0), new: group(of: $0, under: checked)) }
     var affected: Set<GroupName> = []
-    for (reader, old) in zip(readers, before) {
-      let new = group(of: reader)
-      if old != new {
-        if let old { leave(old, reader) }
-        if let new { join(new, reader) }
+    for move in moves { affected.formUnion(framesOf(move.reader) + [move.old, move.new].compactMap(\.self)) }
+    let derivations = change(affected) { topology in
+      topology.texts[domain] = attributes
+      for move in moves where move.old != move.new {
+        if let old = move.old { topology.leave(old, move.reader) }
+        if let new = move.new { topology.join(new, move.reader) }
       }
-      affected.formUnion((placed[reader] ?? []) + [old, new].compactMap(\.self))
     }
-    let derivations = rebuild(affected)
-    ignored.formUnion(ineffective(readers, derivations))
+    ignored.formUnion(ineffective(checked, readers, derivations))
     for text in ignored { self.ignored[domain, default: [:]][text, default: 0] += 1 }
     return !changed.isEmpty
   }
 
-  /// The group of a free entry; nil for one the file has placed, and for one that waits for DNS.
-  func group(of number: Int) -> GroupName? {
-    guard let record = records[number], record.isFree else { return nil }
-    let entry = record.entry
-    if let stated = entry.group { return stated }
-    let ownGroup = GroupName(entry.domain.rawValue)
-    guard entry.readsText else { return ownGroup }
-    return texts[entry.domain].map { $0.checked.group ?? ownGroup }
+  func entry(_ number: Int) -> DNSEntry? {
+    declared.entries.indices.contains(number) ? declared.entries[number] : added[number]
   }
 
+  func numbers(of domain: DomainName) -> [Int] { addedNumbers[domain].map { [$0] } ?? declared.numbers(of: domain) }
+
+  private func framesOf(_ number: Int) -> [GroupName] { declared.framesOfEntry[number] ?? [] }
+
+  /// The group of a free entry; nil for one the file has placed, and for one that waits for DNS.
+  func group(of number: Int) -> GroupName? {
+    guard let entry = entry(number) else { return nil }
+    return group(of: number, under: entry.readsText ? texts[entry.domain]?.checked : nil)
+  }
+
+  private func group(of number: Int, under text: TextAttributes?) -> GroupName? {
+    guard let entry = entry(number) else { return nil }
+    let isPlaced = declared.placements.indices.contains(number) && declared.placements[number] == .framed
+    if isPlaced { return nil }
+    if entry.group != nil || !entry.readsText { return entry.statedGroup }
+    return text.map { $0.group ?? entry.statedGroup }
+  }
+
+  /// A settled entry needs no place: the file's order finds it.
   mutating func join(_ group: GroupName, _ number: Int) {
     let place = residents[group]?.firstIndex { $0 > number } ?? residents[group]?.count ?? 0
     residents[group, default: []].insert(number, at: place)
@@ -142,47 +133,75 @@ package struct Topology: Sendable {
     if residents[group]?.isEmpty == true { residents[group] = nil }
   }
 
+  /// Makes a change, which can concern these groups only, and notes in `changed` which of them are others afterwards.
   @discardableResult
-  mutating func rebuild(_ names: Set<GroupName>) -> [GroupName: GroupDerivation] {
+  mutating func change(_ names: Set<GroupName>, by body: (inout Topology) -> Void) -> [GroupName: GroupDerivation] {
+    let before = names.map { ($0, self[$0]) }
+    body(&self)
+    changed = []
     var derivations: [GroupName: GroupDerivation] = [:]
-    for name in names {
+    for (name, old) in before {
       let derivation = derivation(of: name)
       derivations[name] = derivation
-      let group = derivation.specification
-      if group == nil { marked.remove(name) } else if derivation.isMarked { marked.insert(name) }
-      guard built[name] != group else { continue }
-      built[name] = group
-      changed.insert(name)
+      if note(derivation) != old { changed.insert(name) }
     }
     return derivations
   }
 
+  /// Everything that follows from entries and texts, from nothing.
+  mutating func settle() {
+    residents = [:]
+    built = [:]
+    for number in declared.entries.indices where declared.placements[number] == .open {
+      if let group = group(of: number) { join(group, number) }
+    }
+    for number in added.keys.sorted() {
+      if let group = group(of: number) { join(group, number) }
+    }
+    let names = Set(declared.groups).union(residents.keys)
+    for name in names { note(derivation(of: name)) }
+  }
+
+  @discardableResult
+  private mutating func note(_ derivation: GroupDerivation) -> GroupSpecification? {
+    let group = derivation.specification
+    if group == nil { marked.remove(derivation.name) } else if derivation.isMarked { marked.insert(derivation.name) }
+    if let group, group.members.count > 1 { built[derivation.name] = group } else { built[derivation.name] = nil }
+    return group
+  }
+
   func derivation(of name: GroupName) -> GroupDerivation {
     var seats: [GroupDerivation.Seat] = []
+    let members = declared.frames[name]?.members ?? []
+    let others = declared.numbers(settledIn: name) + (residents[name] ?? [])
+    seats.reserveCapacity(members.count + others.count)
+    // One needs no comparison, and most groups of a large file are one.
     var seen: Set<MemberSource.Origin> = []
-    for candidate in frames[name]?.members ?? [] {
+    let mayRepeat = members.count + others.count > 1
+    for candidate in members {
       seats.append(seat(candidate, isFromFile: true))
-      seen.insert(candidate.endpoint)
+      if mayRepeat { seen.insert(candidate.endpoint) }
     }
-    for number in residents[name] ?? [] {
-      guard let record = records[number] else { continue }
-      let candidate = Candidate(record.entry, number: number)
-      if seen.insert(candidate.endpoint).inserted { seats.append(seat(candidate, isFromFile: false)) }
+    for number in others {
+      guard let entry = entry(number) else { continue }
+      let candidate = Candidate(entry, number: number)
+      if !mayRepeat || seen.insert(candidate.endpoint).inserted { seats.append(seat(candidate, isFromFile: false)) }
     }
-    return GroupDerivation(name: name, frame: frames[name], seats: seats, wasMarked: marked.contains(name))
+    return GroupDerivation(name: name, frame: declared.frames[name], seats: seats, wasMarked: marked.contains(name))
   }
 
   private func seat(_ candidate: Candidate, isFromFile: Bool) -> GroupDerivation.Seat {
-    let entry = candidate.entry.flatMap { records[$0]?.entry }
+    let entry = candidate.entry.flatMap(entry)
     let text = entry.flatMap { $0.readsText ? texts[$0.domain]?.checked : nil } ?? TextAttributes()
     return GroupDerivation.Seat(candidate: candidate, entry: entry, text: text, isFromFile: isFromFile)
   }
 
   /// The keys of a domain that changed nothing for any of its entries.
-  private func ineffective(_ readers: [Int], _ derivations: [GroupName: GroupDerivation]) -> [IneffectiveText] {
-    guard let domain = readers.first.flatMap({ records[$0]?.entry.domain }), let text = texts[domain]?.checked else { return [] }
+  private func ineffective(
+    _ text: TextAttributes, _ readers: [Int], _ derivations: [GroupName: GroupDerivation]
+  ) -> [IneffectiveText] {
     let seats = readers.flatMap { reader in
-      ((placed[reader] ?? []) + [group(of: reader)].compactMap(\.self)).compactMap { name in
+      (framesOf(reader) + [group(of: reader)].compactMap(\.self)).compactMap { name in
         derivations[name].map { derivation in (derivation, derivation.seats.first { $0.candidate.entry == reader }) }
       }
     }
