@@ -1,5 +1,5 @@
 /// How one member is asked whether it works.
-package struct HealthCheck: Hashable, Sendable {
+package struct HealthCheck: Hashable, Sendable, CustomReflectable {
   package enum Kind: Hashable, Sendable {
     case tcp
     /// A handshake, and nothing after it.
@@ -83,6 +83,9 @@ package struct HealthCheck: Hashable, Sendable {
 
   package static func == (a: HealthCheck, b: HealthCheck) -> Bool { a.storage === b.storage || a.values == b.values }
   package func hash(into hasher: inout Hasher) { hasher.combine(values) }
+
+  /// Printed as what it says, and not as where it is kept.
+  package var customMirror: Mirror { Mirror(reflecting: values) }
 
   /// The longest time from a silent death to the verdict: the member dies right after a probe passed, then each of
   /// `unhealthyThreshold` probes runs into its timeout. A refused or reset connection is known sooner.
