@@ -50,11 +50,6 @@ extension Engine {
     throw .unknownGroup(group)
   }
 
-  /// Takes back a person's choice of primary. The group goes on from where it is.
-  package mutating func liftOverride(of group: GroupName, now: Instant) throws(CommandError) -> [Effect] {
-    throw .unknownGroup(group)
-  }
-
   package mutating func schedule(_ window: MaintenanceWindow, now: Instant) throws(CommandError) -> [Effect] {
     throw .windowExists(window.id)
   }
@@ -66,6 +61,4 @@ extension Engine {
 
   /// By next start.
   package func windows(at now: Instant) -> [WindowSnapshot] { [] }
-
-  package func explanation(of group: GroupName, at now: Instant) -> Explanation? { nil }
 }

@@ -23,6 +23,11 @@ package struct Engine: Sendable {
   var deadlines = DeadlineHeap()
   private var generation: UInt64 = 0
   private var sequence: UInt64 = 0
+  var network = NetworkWatch()
+  var wallClock = WallClock()
+  /// What an earlier run left behind of groups that are not there yet.
+  var memories: [GroupName: GroupMemory] = [:]
+  var memoriesExpire: Instant?
   let holdRemoved: Duration
   /// Where this host is, for groups with zone affinity.
   let zone: String?
@@ -41,7 +46,7 @@ package struct Engine: Sendable {
   package var table: RoutingTable { RoutingTable(generation: generation, groups: slots.compactMap { $0?.route }) }
 
   /// The earliest instant at which time alone could change something.
-  package var nextDeadline: Instant? { deadlines.earliest }
+  package var nextDeadline: Instant? { [deadlines.earliest, memoriesExpire].compactMap { $0 }.min() }
 
   package mutating func handle(_ event: Event, now: Instant) -> [Effect] {
     switch event {
@@ -52,17 +57,26 @@ package struct Engine: Sendable {
     case .groupsChanged(let specifications, let gone, let leaving):
       return configure(specifications, gone: gone.sorted(), leaving: leaving, now: now)
     case .probeFinished(let report):
-      return change(index[report.member.group].map { [$0] } ?? [], now: now) { $0.probeFinished(report, now: now, into: &$1) }
+      return probeFinished(report, now: now)
     case .dataPathFailed(let signal):
       return change(index[signal.member.group].map { [$0] } ?? [], now: now) { $0.dataPathFailed(signal, now: now, into: &$1) }
     case .discoveryUpdated(let update):
       return change(users[update.domain]?.sorted() ?? [], now: now) { $0.discoveryUpdated(update, now: now, into: &$1) }
-    case .windowsConfigured, .wallClockRead, .remembered:
+    case .wallClockRead(let wall):
+      wallClock.read(wall, at: now)
+      return []
+    case .remembered(let groups, _):
+      remember(groups, now: now)
+      return []
+    case .windowsConfigured:
       return []
     case .deadlineReached:
       var due: [Int] = []
       while let slot = deadlines.popExpired(at: now) { due.append(Int(slot)) }
-      return change(due.sorted(), now: now) { _, _ in }
+      var round = Round()
+      forgetUnclaimed(now: now, in: &round)
+      for position in due.sorted() { change(position, now: now, in: &round) { _, _ in } }
+      return finish(round)
     }
   }
 
@@ -77,7 +91,12 @@ package struct Engine: Sendable {
     _ position: Int, now: Instant, in round: inout Round, _ apply: (inout Group, inout Outcome) -> Void
   ) {
     var outcome = Outcome()
-    guard let (group, route) = slots[position]?.change(now: now, into: &outcome, apply) else { return }
+    guard let before = slots[position]?.group.memorable, let answeringBefore = slots[position]?.group.answering,
+      let (group, route) = slots[position]?.change(network: network.suspicion, now: now, into: &outcome, apply)
+    else { return }
+    network.answering += group.answering - answeringBefore
+    if group.suspension == .network { network.affected.insert(position) }
+    if !group.isGone, group.memorable != before { round.memories.append(.remember(group.memory(wallClock))) }
     for draft in outcome.decisions { record(draft, of: group.name, now: now, in: &round) }
     if group.isGone { return drop(position, because: .leftConfiguration, now: now, in: &round) }
     if let route { round.changed.append(route) }
@@ -96,7 +115,7 @@ package struct Engine: Sendable {
     round.records.append(
       Decision(
         sequence: sequence, at: now, group: group, kind: draft.kind, from: draft.from, to: draft.to, reason: draft.reason,
-        evidence: draft.evidence))
+        evidence: draft.evidence, detection: draft.detection))
   }
 
   mutating func finish(_ round: Round) -> [Effect] {
@@ -108,8 +127,9 @@ package struct Engine: Sendable {
 extension Engine.Slot {
   /// - Returns: the group afterwards, and its route where that is another one.
   fileprivate mutating func change(
-    now: Instant, into outcome: inout Outcome, _ apply: (inout Group, inout Outcome) -> Void
+    network: NetworkSuspicion, now: Instant, into outcome: inout Outcome, _ apply: (inout Group, inout Outcome) -> Void
   ) -> (Group, GroupRoute?) {
+    group.network = network
     apply(&group, &outcome)
     group.settle(now: now, into: &outcome)
     let new = group.route(now: now)

@@ -9,8 +9,9 @@ extension Group {
     let wasFlawless = members[position].isFlawless
     let change: Health.Change
     switch report.outcome {
-    case .passed(_, let role, _):
+    case .passed(_, let role, let replication):
       if let role { members[position].proveRole(role, now: now) }
+      members[position].replication = replication
       change = members[position].health.probePassed(check: check, now: now)
     case .failed(let failure) where failure.kind == .local:
       // This host could not even ask. That says nothing about the member.

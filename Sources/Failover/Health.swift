@@ -21,6 +21,8 @@ package struct Health: Hashable, Sendable {
 
   package private(set) var state: State = .unknown
   package private(set) var since: Instant
+  /// The last proof of life.
+  package private(set) var lastPassed: Instant?
   private var passes = 0
   /// Failures in a row that count towards the verdict.
   private(set) var failures = 0
@@ -42,6 +44,7 @@ package struct Health: Hashable, Sendable {
 
   package mutating func probePassed(check: HealthCheck, now: Instant) -> Change {
     remember(pass: true)
+    lastPassed = now
     failures = 0
     passes += 1
     switch state {

@@ -61,6 +61,9 @@ package struct Member: Sendable {
   /// Since when it could take the primary's place without interruption; nil while it could not.
   package internal(set) var eligibleSince: Instant?
   var lastEarlyProbe: Instant?
+  /// What came with its last proof of role.
+  package internal(set) var replication: Replication?
+  var reach = Reach()
 
   init(id: BackendID, address: SocketAddress, naming: Naming, source: SharedSource, now: Instant) {
     self.id = id
