@@ -3,18 +3,18 @@ import Model
 /// When the engine itself changed a group's primary lately, and what follows from it: how far apart such changes must be now, and
 /// whether there were too many.
 ///
-/// **Flapping** is a change that comes before the one before it has proved good: within four times the interval that was in force.
-/// Each such change doubles `minimum_interval`, up to 64 times. It comes back the way it grew: whenever the group has kept its primary
-/// for four times the interval in force, the interval halves, down to the plain one. With 10 s, changes that come as soon as they may
-/// are 10 s, 20 s, 40 s, … 640 s apart; a group that then rests is back at 10 s after an hour and a half.
+/// **Flapping** is one automatic change after another. The first of them is free: after it, `minimum_interval` counts as it is. Each
+/// further one within the last 512 intervals (85 minutes with the default of 10 s) doubles it, up to 64 times. It comes back as the
+/// changes leave that span; a group that keeps its primary for 512 intervals is back at the plain one. With 10 s, changes that come
+/// as soon as they may are 10 s, 20 s, 40 s, … 640 s apart; one an hour is never delayed.
 ///
-/// All of it follows from the instants alone, so that a restart, which remembers these, goes on where the last run was.
+/// All of it follows from the latest instants alone, so that a restart, which remembers these, goes on where the last run was.
+/// Rejected: a level that rises and cools. It is a second state beside the instants, and a restart in the middle would lose it.
 struct AutomaticChanges: Hashable, Sendable {
   static let mostDoublings = 6
-  /// Patience with a change, in intervals.
-  static let probation = 4
-  /// As many as it takes to reach the longest interval, and one to begin with.
-  private static let kept = mostDoublings + 2
+  /// How long a change counts, in plain intervals. Long enough for as many changes at the longest interval as it takes to keep it.
+  static let span = 512
+  private static let kept = mostDoublings + 1
   /// Nobody needs to count further; a limit above this is none.
   static let mostCounted = 256
 
@@ -35,30 +35,8 @@ struct AutomaticChanges: Hashable, Sendable {
 
   /// How often `minimum` is doubled at `now`.
   func doublings(of minimum: Duration, at now: Instant) -> Int {
-    var doublings = 0
-    var previous: Instant?
-    for instant in instants.suffix(Self.kept) where instant <= now {
-      if let previous {
-        var rest = instant - previous
-        cool(&doublings, by: &rest, minimum)
-        if rest < Self.interval(minimum, doublings) * Self.probation { doublings = min(doublings + 1, Self.mostDoublings) }
-      }
-      previous = instant
-    }
-    if let previous {
-      var rest = now - previous
-      cool(&doublings, by: &rest, minimum)
-    }
-    return doublings
-  }
-
-  private func cool(_ doublings: inout Int, by rest: inout Duration, _ minimum: Duration) {
-    while doublings > 0 {
-      let probation = Self.interval(minimum, doublings) * Self.probation
-      if rest < probation { return }
-      rest -= probation
-      doublings -= 1
-    }
+    let recent = instants.suffix(Self.kept).count { $0 <= now && now - $0 < minimum * Self.span }
+    return max(0, recent - 1)
   }
 
   static func interval(_ minimum: Duration, _ doublings: Int) -> Duration { minimum * (1 << doublings) }

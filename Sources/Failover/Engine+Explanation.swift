@@ -3,7 +3,9 @@ package import Model
 /// Why a group is as it is. The rule is the one the election follows: `Group.ruling`, asked again.
 extension Engine {
   package func explanation(of name: GroupName, at now: Instant) -> Explanation? {
-    guard let group = self[name] else { return nil }
+    guard var group = self[name] else { return nil }
+    // Groups hear of a suspicion when it concerns them. People want to know now.
+    group.network = network.suspicion
     return Explainer(group: group, clock: wallClock, now: now).explanation
   }
 }
@@ -35,7 +37,9 @@ private struct Explainer {
     case .keeps:
       return ("primary_serves", "\(primary) stays primary: it can serve, and no rule prefers another.")
     case .keptByOverride(let reason):
-      return ("override_waits", "\(primary) stays primary although it cannot serve (\(reason)): \(chosen) it. New connections wait.")
+      return (
+        "override_waits", "\(primary) stays primary although it cannot serve (\(reason)): \(chosen) it. New connections wait."
+      )
     case .nobodyEligible(let reason):
       return ("nobody_eligible", "New connections wait: no member can be the primary (\(reason)).")
     case .changes(let change):
@@ -52,7 +56,8 @@ private struct Explainer {
       )
     case .delayed(let change, .network):
       return (
-        "network_suspected", "\(change.to) is to become primary (\(change.reason)), and has to wait: this host's network is suspected."
+        "network_suspected",
+        "\(change.to) is to become primary (\(change.reason)), and has to wait: this host's network is suspected."
       )
     }
   }
@@ -107,7 +112,8 @@ private struct Explainer {
       case .automatic(let after): "automatic after \(after.text)"
       }
     guard let snapshot else { return "\(policy), nobody to go back to" }
-    let ready = "\(policy), \(snapshot.backend) ready for \((now - snapshot.readySince).text), \(snapshot.flaps) flaps in the last hour"
+    let ready =
+      "\(policy), \(snapshot.backend) ready for \((now - snapshot.readySince).text), \(snapshot.flaps) flaps in the last hour"
     return snapshot.due.map { $0 > now ? "\(ready), due in \(($0 - now).text)" : "\(ready), due" } ?? ready
   }
 
@@ -132,7 +138,8 @@ private struct Explainer {
     case .awaitsFirstVerdicts:
       return unsettled + ["\(time(group.electsAnyoneFrom)), when hold_timeout has passed: the first that can serve"]
     case .keeps: return ["if \(name(group.incumbent)) can serve no longer"] + failbackChanges + overrideChanges + [person]
-    case .keptByOverride: return recoveries(of: group.incumbent.flatMap(group.member).map { [$0] } ?? []) + overrideChanges + [person]
+    case .keptByOverride:
+      return recoveries(of: group.incumbent.flatMap(group.member).map { [$0] } ?? []) + overrideChanges + [person]
     case .nobodyEligible: return recoveries(of: group.members)
     case .changes: return []
     case .delayed(_, let delay):

@@ -23,7 +23,7 @@ extension Group {
 
   /// A normal group has a primary only where somebody named one.
   var hasLeadership: Bool {
-    specification.mode == .activePassive || leader != nil || marksPrimary
+    specification.mode == .activePassive || leader != nil || marksPrimary || override != nil || remembered != nil
   }
 
   /// Who leads as far as the rules are concerned. In shadow mode that is who would lead if they were carried out.

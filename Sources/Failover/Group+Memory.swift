@@ -37,6 +37,8 @@ extension Group {
     if let chosen = memory.override {
       override = Override(backend: BackendID(chosen.backend), force: chosen.force, pin: chosen.pin)
     }
+    // It was another kind of group when it had a primary that nobody chose.
+    if specification.mode == .normal, !marksPrimary, override == nil { remembered = nil }
     automaticChanges = AutomaticChanges(restored: memory.automaticChanges.compactMap(instant), now: now)
     lastFailover = memory.lastFailover.flatMap(instant)
     lastChange = lastFailover

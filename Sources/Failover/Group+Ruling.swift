@@ -103,7 +103,9 @@ extension Group {
   private func replacement(because reason: Reason, of current: Member? = nil, now: Instant) -> Ruling {
     guard let best = bestCandidate(now: now) else { return .nobodyEligible(reason) }
     var change = Ruling.Change(to: best.id, kind: .failover, reason: reason)
-    if let health = current?.health, health.isDown, let lastPassed = health.lastPassed { change.detection = health.since - lastPassed }
+    if let health = current?.health, health.isDown, let lastPassed = health.lastPassed {
+      change.detection = health.since - lastPassed
+    }
     return delayed(change, now: now)
   }
 
@@ -123,7 +125,8 @@ extension Group {
   /// The change away from a working primary that is due: to the later of two writable servers, to where DNS moved the designation, or
   /// back to the preferred member.
   private func preference(over current: Member, now: Instant) -> Ruling.Change? {
-    if let own = timeline(current, now: now), let best = bestCandidate(now: now), let other = timeline(best, now: now), other > own {
+    if let own = timeline(current, now: now), let best = bestCandidate(now: now), let other = timeline(best, now: now), other > own
+    {
       return Ruling.Change(to: best.id, kind: .failover, reason: .higherTimeline(other, over: own))
     }
     guard let preferred = preferred(over: current, now: now) else { return nil }

@@ -31,10 +31,16 @@ extension Group {
       if automaticChanges.suspended(by: specification.maximumFailovers, at: now) != nil { return }
       outcome.record(.failoversResumed, to: incumbent, reason: .failoversInLimit)
     case .network:
-      if network.holds || incumbent.flatMap(member).map({ deservesDoubt($0, at: now) }) ?? false { return }
+      if network.holds || primaryMayComeBack(at: now) { return }
       outcome.record(.failoversResumed, to: incumbent, reason: .networkProved)
     }
     suspension = nil
+  }
+
+  /// Nobody but members that were silent like the primary could take its place: it has as much time to come back as they took.
+  private func primaryMayComeBack(at now: Instant) -> Bool {
+    guard let current = incumbent.flatMap(member), current.health.isSilent, deservesDoubt(current, at: now) else { return false }
+    return bestCandidate(now: now).map { isFrozen($0, at: now) } ?? true
   }
 
   /// Why automatic changes are not made now, for people; nil when they are. Their distance from each other is told apart.
