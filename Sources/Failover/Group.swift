@@ -3,8 +3,9 @@ package import Model
 /// One failover group: its members, who leads, and since when.
 ///
 /// The intuition: facts change members, `settle` then looks at all of them and decides again from nothing but the facts, the current
-/// leader and the time. No decision is remembered other than the leader, the operator's override and the instant of the last change,
-/// so there is no second state machine that could disagree.
+/// leader and the time (`ruling` says what is right, `lead` does it). No decision is remembered other than the leader, the operator's
+/// override, the instants of the latest changes and what was recorded about changes that wait, so there is no second state machine
+/// that could disagree.
 ///
 /// Invariants (see `Engine.violations`): at most one member of an active-passive group serves role `primary`; members are
 /// ordered by rank, tier and address, and indexed by id.
