@@ -66,11 +66,15 @@ package struct Decision: Hashable, Sendable {
   package let reason: Reason
   /// What each member looked like at that moment, one line each.
   package let evidence: [String]
+  /// Of a change of primary because it went down: how long it had given no sign of life when that was found. Nil for all others.
+  package let detection: Duration?
 }
 
 /// Why the engine decided what it decided. `label` is for metrics, `description` for people.
 package enum Reason: Hashable, Sendable, CustomStringConvertible {
   case firstElection
+  /// It led when the last run ended: a restart is no failover.
+  case ledBefore
   case primaryDown(ProbeFailure)
   /// The primary itself says that it is a replica.
   case primaryDemoted
@@ -82,6 +86,8 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
   case preferredReady(since: Duration)
   /// DNS gave the designation to another member: an instruction, not a recovery.
   case designationMoved
+  /// Of two writable servers, this one was promoted later.
+  case higherTimeline(UInt32, over: UInt32)
   case operatorRequest(forced: Bool)
   case nobodyEligible
   case somebodyEligible
@@ -96,6 +102,12 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
   case describedOtherwise([String])
   case leftConfiguration
   case notAllowed([IPAddress])
+  case tooManyFailovers(FailoverLimit)
+  /// There is room for another change within the limit.
+  case failoversInLimit
+  /// So many members of so many that answered fell silent at once: this host is a likelier cause than all of them.
+  case networkSuspected(silent: Int, of: Int)
+  case networkProved
   case probesPassed
   case probesFailed(ProbeFailure)
   case roleReported(Role)
@@ -110,13 +122,14 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
 
   /// The labels under which a change of primary is counted.
   package static let labelsOfChanges = [
-    "primary_down", "primary_demoted", "role_unproved", "primary_removed", "primary_drained", "designation_moved", "failback",
-    "manual", "primary_degraded",
+    "primary_down", "primary_demoted", "role_unproved", "primary_removed", "primary_drained", "primary_degraded",
+    "designation_moved", "higher_timeline", "failback", "manual",
   ]
 
   package var label: String {
     switch self {
     case .firstElection: "first_election"
+    case .ledBefore: "led_before"
     case .primaryDown: "primary_down"
     case .primaryDemoted: "primary_demoted"
     case .roleUnproved: "role_unproved"
@@ -124,6 +137,7 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .primaryDrained: "primary_drained"
     case .preferredReady: "failback"
     case .designationMoved: "designation_moved"
+    case .higherTimeline: "higher_timeline"
     case .operatorRequest: "manual"
     case .nobodyEligible: "nobody_eligible"
     case .somebodyEligible: "somebody_eligible"
@@ -135,6 +149,8 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .describedOtherwise: "described_otherwise"
     case .leftConfiguration: "left_configuration"
     case .notAllowed: "not_allowed"
+    case .tooManyFailovers, .failoversInLimit: "maximum_failovers"
+    case .networkSuspected, .networkProved: "network"
     case .probesPassed: "probes_passed"
     case .probesFailed: "probes_failed"
     case .roleReported: "role_reported"
@@ -149,6 +165,7 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .firstElection: "first election of this run"
+    case .ledBefore: "it was the primary before the restart"
     case .primaryDown(let failure): "the primary is down (\(failure))"
     case .primaryDemoted: "the primary says that it is a replica"
     case .roleUnproved: "the primary has not proved its role in time"
@@ -157,6 +174,7 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .primaryDrained: "DNS drains the primary"
     case .preferredReady(let since): "the preferred primary has been ready for \(since.text)"
     case .designationMoved: "another member is named as the primary now"
+    case .higherTimeline(let new, let old): "it is writable on timeline \(new), the primary on \(old): it was promoted later"
     case .operatorRequest(let forced): forced ? "requested by an operator, forced" : "requested by an operator"
     case .nobodyEligible: "no member can serve; new connections wait"
     case .somebodyEligible: "a member can serve again"
@@ -172,6 +190,12 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .notAllowed(let addresses):
       "not in the group's allowed ranges: \(addresses.prefix(8).map(\.description).joined(separator: ", "))"
         + (addresses.count > 8 ? " and \(addresses.count - 8) more" : "")
+    case .tooManyFailovers(let limit):
+      "\(limit.count) automatic changes of primary within \(limit.within.text); no more until that span has moved on"
+    case .failoversInLimit: "the span of maximum_failovers has moved on"
+    case .networkSuspected(let silent, let of):
+      "\(silent) of \(of) backends fell silent at once: this host's network is suspected"
+    case .networkProved: "backends answer again: this host's network works"
     case .probesPassed: "its probes pass"
     case .probesFailed(let failure): "its probes fail (\(failure))"
     case .roleReported(let role): "it reports the role \(role.rawValue)"

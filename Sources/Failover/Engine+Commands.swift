@@ -65,6 +65,7 @@ extension Engine {
     if let obstacle = member.obstacle(at: now), !force { throw .notEligible(backend, obstacle) }
     return change([position], now: now) { group, outcome in
       group.override = Group.Override(backend: backend, force: force, pin: pin)
+      group.shadowPrimary = nil
       if group.leader != backend {
         group.install(member, kind: .manual, reason: .operatorRequest(forced: force), now: now, into: &outcome)
       }

@@ -88,10 +88,4 @@ extension Engine {
     return finish(round)
   }
 
-  /// Takes back a person's choice of primary. The group goes on from where it is.
-  package mutating func liftOverride(of group: GroupName, now: Instant) throws(CommandError) -> [Effect] {
-    throw .unknownGroup(group)
-  }
-
-  package func explanation(of group: GroupName, at now: Instant) -> Explanation? { nil }
 }

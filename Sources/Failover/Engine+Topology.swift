@@ -35,6 +35,8 @@ extension Engine {
   mutating func add(_ group: Group, now: Instant, in round: inout Round) {
     let position = freeSlots.popLast() ?? slots.count
     if position == slots.count { slots.append(nil) }
+    var group = group
+    if let memory = memories.removeValue(forKey: group.name) { group.restore(memory, wallClock, now: now) }
     slots[position] = Slot(group: group)
     index[group.name] = position
     register(position, for: group.sourceDomains)
@@ -53,6 +55,9 @@ extension Engine {
     freeSlots.append(position)
     index[name] = nil
     deadlines.remove(UInt32(position))
+    network.answering -= slot.group.answering
+    network.affected.remove(position)
+    round.memories.append(.forget(name))
     round.removed.append(name)
     round.probes.append((name, []))
     record(Outcome.Draft(kind: .groupDeleted, from: nil, to: nil, reason: reason, evidence: []), of: name, now: now, in: &round)

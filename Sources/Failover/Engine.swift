@@ -23,7 +23,11 @@ package struct Engine: Sendable {
   var maintenance = Maintenance()
   private var generation: UInt64 = 0
   private var sequence: UInt64 = 0
-  let host: Host
+  var network = NetworkWatch()
+  /// What an earlier run left behind of groups that are not there yet.
+  var memories: [GroupName: GroupMemory] = [:]
+  var memoriesExpire: Instant?
+  var host: Host
 
   /// - Parameter zone: where this host is, for groups with zone affinity.
   package init(holdRemoved: Duration, zone: String? = nil) {
@@ -39,7 +43,7 @@ package struct Engine: Sendable {
   package var table: RoutingTable { RoutingTable(generation: generation, groups: slots.compactMap { $0?.group.announcedRoute }) }
 
   /// The earliest instant at which time alone could change something.
-  package var nextDeadline: Instant? { [deadlines.earliest, maintenance.due].compactMap { $0 }.min() }
+  package var nextDeadline: Instant? { [deadlines.earliest, maintenance.due, memoriesExpire].compactMap { $0 }.min() }
 
   package mutating func handle(_ event: Event, now: Instant) -> [Effect] {
     switch event {
@@ -50,7 +54,7 @@ package struct Engine: Sendable {
     case .groupsChanged(let specifications, let gone, let leaving):
       return configure(specifications, gone: gone.sorted(), leaving: leaving, now: now)
     case .probeFinished(let report):
-      return change(index[report.member.group].map { [$0] } ?? [], now: now) { $0.probeFinished(report, now: now, into: &$1) }
+      return probeFinished(report, now: now)
     case .dataPathFailed(let signal):
       return change(index[signal.member.group].map { [$0] } ?? [], now: now) { $0.dataPathFailed(signal, now: now, into: &$1) }
     case .discoveryUpdated(let update):
@@ -60,12 +64,16 @@ package struct Engine: Sendable {
     case .wallClockRead(let wall):
       wallClock.read(wall, at: now)
       return advanceWindows(now: now)
-    case .remembered(_, let windows):
+    case .remembered(let groups, let windows):
+      remember(groups, now: now)
       return windowsRemembered(windows, now: now)
     case .deadlineReached:
       var due: [Int] = []
       while let slot = deadlines.popExpired(at: now) { due.append(Int(slot)) }
-      return change(due.sorted(), now: now) { _, _ in } + windowsDue(now: now)
+      var round = Round()
+      forgetUnclaimed(now: now, in: &round)
+      for position in due.sorted() { change(position, now: now, in: &round) { _, _ in } }
+      return finish(round) + windowsDue(now: now)
     }
   }
 
@@ -80,7 +88,13 @@ package struct Engine: Sendable {
     _ position: Int, now: Instant, in round: inout Round, _ apply: (inout Group, inout Outcome) -> Void
   ) {
     var outcome = Outcome()
-    guard let (group, route) = slots[position]?.change(windows: maintenance.orders, now: now, into: &outcome, apply) else { return }
+    guard let before = slots[position]?.group.memorable, let answeringBefore = slots[position]?.group.answering,
+      let (group, route) = slots[position]?.change(
+        network: network.suspicion, windows: maintenance.orders, now: now, into: &outcome, apply)
+    else { return }
+    network.answering += group.answering - answeringBefore
+    if group.suspension == .network { network.affected.insert(position) }
+    if !group.isGone, group.memorable != before { round.memories.append(.remember(group.memory(wallClock))) }
     for draft in outcome.decisions { record(draft, of: group.name, now: now, in: &round) }
     if group.isGone { return drop(position, because: .leftConfiguration, now: now, in: &round) }
     if let route { round.changed.append(route) }
@@ -99,7 +113,7 @@ package struct Engine: Sendable {
     round.records.append(
       Decision(
         sequence: sequence, at: now, group: group, kind: draft.kind, from: draft.from, to: draft.to, reason: draft.reason,
-        evidence: draft.evidence))
+        evidence: draft.evidence, detection: draft.detection))
   }
 
   mutating func finish(_ round: Round) -> [Effect] {
@@ -111,8 +125,10 @@ package struct Engine: Sendable {
 extension Engine.Slot {
   /// - Returns: the group afterwards, and its route where that is another one.
   fileprivate mutating func change(
-    windows: [BackendID: Member.Orders], now: Instant, into outcome: inout Outcome, _ apply: (inout Group, inout Outcome) -> Void
+    network: NetworkSuspicion, windows: [BackendID: Member.Orders], now: Instant, into outcome: inout Outcome,
+    _ apply: (inout Group, inout Outcome) -> Void
   ) -> (Group, GroupRoute?) {
+    group.network = network
     apply(&group, &outcome)
     if outcome.membershipChanged, !windows.isEmpty { group.obey(windows) }
     group.settle(now: now, into: &outcome)

@@ -86,7 +86,7 @@ extension Group {
     let lowestTiers = lowestTiersOfServices
     for position in members.indices {
       let before = members[position]
-      if before.id == leader, before.designated { leaderWasDesignated = true }
+      if before.id == incumbent, before.designated { leaderWasDesignated = true }
       guard claim != .dissolving, let first = before.namings.first else {
         if before.departure == nil { members[position].departure = departure ?? .absent(since: now) }
         members[position].designated = false
@@ -149,6 +149,7 @@ extension Group {
     outcome.membershipChanged = true
     for member in going {
       outcome.record(.memberRemoved, from: member.id, reason: reasonOfRemoval(member), evidence: [member.evidence(at: now)])
+      if member.reach.state == .answering { answering -= 1 }
     }
     let ids = Set(going.map(\.id))
     members.removeAll { ids.contains($0.id) }

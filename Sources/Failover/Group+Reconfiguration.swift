@@ -52,8 +52,10 @@ extension Group {
     }
     // A normal group has a primary only where somebody named one.
     if old.mode != new.mode, new.mode == .normal, !marksPrimary, override == nil { leader = nil }
+    if !new.shadow || leader == nil { shadowPrimary = nil }
     if leader == nil, !hasServed { electsAnyoneFrom = now + new.holdTimeout }
     rederiveAttributes(now: now, into: &outcome)
+    if new.pin, !old.pin { pinAsConfigured() }
     if leaving == .atOnce {
       remove(members.filter { $0.namings.isEmpty && $0.rank == new.members.count }, now: now, into: &outcome)
     }
@@ -119,6 +121,8 @@ extension GroupSpecification {
     let parts = [
       ("mode", mode == other.mode), ("members", members == other.members), ("balance", balance == other.balance),
       ("failback", failback == other.failback), ("minimum_interval", minimumInterval == other.minimumInterval),
+      ("maximum_failovers", maximumFailovers == other.maximumFailovers), ("pin", pin == other.pin),
+      ("shadow", shadow == other.shadow),
       ("hold_timeout", holdTimeout == other.holdTimeout), ("drain_timeout", drainTimeout == other.drainTimeout),
       ("allowed_cidrs", allowedRanges == other.allowedRanges),
     ]

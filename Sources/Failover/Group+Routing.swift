@@ -71,7 +71,7 @@ extension Group {
       return Standings(all: .idle)
     case .down(let failure) where !forced:
       if failsOpen(failure) { break }
-      var standings = Standings(all: failure.kind.end)
+      var standings = Standings(all: end(of: failure, member, now: now))
       // Whoever is not the primary any more loses its writers, whatever else is wrong with it.
       if standings.primary == .idle && specification.mode == .activePassive && member.id != leader { standings.primary = .demoted }
       return standings
@@ -84,7 +84,9 @@ extension Group {
   /// Drained or in maintenance: nobody new, and whoever is there may finish, unless the backend is dead or no primary any more.
   private func standingOutOfService(_ member: Member, now: Instant) -> Standings {
     var standings = Standings(all: .drain)
-    if case .down(let failure) = member.health.state, failure.kind.end != .idle { standings = Standings(all: failure.kind.end) }
+    if case .down(let failure) = member.health.state, end(of: failure, member, now: now) != .idle {
+      standings = Standings(all: failure.kind.end)
+    }
     if standings.primary == .drain, member.roleObstacle(at: now) == .replica { standings.primary = .demoted }
     return standings
   }

@@ -3,8 +3,9 @@ package import Model
 /// One failover group: its members, who leads, and since when.
 ///
 /// The intuition: facts change members, `settle` then looks at all of them and decides again from nothing but the facts, the current
-/// leader and the time. No decision is remembered other than the leader, the operator's override and the instant of the last change,
-/// so there is no second state machine that could disagree.
+/// leader and the time (`ruling` says what is right, `lead` does it). No decision is remembered other than the leader, the operator's
+/// override, the instants of the latest changes and what was recorded about changes that wait, so there is no second state machine
+/// that could disagree.
 ///
 /// Invariants (see `Engine.violations`): at most one member of an active-passive group serves role `primary`; members are
 /// ordered by rank, tier and address, and indexed by id.
@@ -16,6 +17,8 @@ package struct Group: Sendable {
     package var force: Bool
     /// No automatic failover away from it.
     package let pin: Bool
+    /// `pin: true` of the configuration has set it, and no person.
+    package var isConfigured = false
   }
 
   /// Who wants the group.
@@ -52,6 +55,20 @@ package struct Group: Sendable {
   package internal(set) var failoverCount = 0
   package internal(set) var override: Override?
   package internal(set) var holding = false
+  /// In shadow mode: who would lead, where that is somebody else than the leader.
+  package internal(set) var shadowPrimary: BackendID?
+  /// Who led when the last run ended; until the first election of this one.
+  var remembered: BackendID?
+  /// The latest changes of primary by the engine itself.
+  var automaticChanges = AutomaticChanges()
+  /// Of members that are named as the primary.
+  var failures: [Failure] = []
+  /// What was recorded about changes that are due and not made; nil when nothing was, or it was taken back.
+  var suspension: Suspension?
+  /// As of the last event that concerned the group.
+  var network = NetworkSuspicion()
+  /// How many members answered their last probe, without those on this host.
+  var answering = 0
   var hasServed = false
   /// The leader has been the designated primary while it led. If it is not any more, DNS or the configuration has taken the
   /// designation away: an instruction, unlike a recovery.

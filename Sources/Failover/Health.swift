@@ -23,6 +23,8 @@ package struct Health: Hashable, Sendable {
   package private(set) var state: State = .unknown
   package private(set) var since: Instant
   private var performance = Performance()
+  /// Never, where it is the earliest of all instants: an optional would be twice as large.
+  private var passedAt = Instant(nanoseconds: .min)
   /// Both counts stop at their largest value, and so do the thresholds.
   private var passes: UInt16 = 0
   private var failureCount: UInt16 = 0
@@ -35,11 +37,15 @@ package struct Health: Hashable, Sendable {
   /// Failures in a row that count towards the verdict.
   var failures: Int { Int(failureCount) }
 
+  /// The last proof of life.
+  package var lastPassed: Instant? { passedAt == Instant(nanoseconds: .min) ? nil : passedAt }
+
   /// How well it works, 0 to 100 (see `Performance`); nil before the first probe.
   package var score: Int? { performance.score }
 
   package mutating func probePassed(check: HealthCheck, latency: Duration = .zero, now: Instant) -> Change {
     performance.probePassed(latency: latency)
+    passedAt = now
     failureCount = 0
     passes = passes == .max ? .max : passes + 1
     switch state {

@@ -23,6 +23,7 @@ extension Engine {
           found.append("\(group.name): \(member.id) is ejected, and nobody is better")
         }
       }
+      found += leadershipViolations(group, now)
       if group.isGone { found.append("\(group.name): dissolved, and still there") }
       if group.specification.mode == .activePassive { found += activePassiveViolations(group, route, now) }
     }
@@ -39,6 +40,37 @@ extension Engine {
     }
     if index.count + freeSlots.count != slots.count { found.append("slots are lost") }
     if users != self.users { found.append("groups are not found by their domains") }
+    let answering = slots.reduce(0) { $0 + ($1?.group.answering ?? 0) }
+    if answering != network.answering { found.append("\(network.answering) members are said to answer, and \(answering) do") }
+    return found
+  }
+
+  /// About who leads, and what is kept to decide it.
+  private func leadershipViolations(_ group: Group, _ now: Instant) -> [String] {
+    var found: [String] = []
+    if case .changes(let change) = group.ruling(at: now) {
+      found.append("\(group.name): \(change.to) is due to be the primary, and is not")
+    }
+    if let override = group.override, let leader = group.leader, leader != override.backend {
+      found.append("\(group.name): \(leader) leads against the choice of \(override.backend)")
+    }
+    if group.shadowPrimary != nil, !group.specification.shadow || group.shadowPrimary == group.leader {
+      found.append("\(group.name): has a shadow primary for no reason")
+    }
+    if group.remembered != nil, group.leader != nil { found.append("\(group.name): waits for a primary that it has") }
+    let changes = group.automaticChanges.instants
+    if changes.count > AutomaticChanges.mostCounted || group.failures.count > Group.mostFailures {
+      found.append("\(group.name): remembers too much")
+    }
+    if changes != changes.sorted() || changes.contains(where: { $0 > now }) {
+      found.append("\(group.name): its changes are out of order")
+    }
+    let next = group.nextAllowedChange
+    if let next, let last = group.lastChange, next - last < group.specification.minimumInterval {
+      found.append("\(group.name): the interval is shorter than the plain one")
+    }
+    let answering = group.members.count { $0.reach.state == .answering }
+    if answering != group.answering { found.append("\(group.name): \(answering) members answer, not \(group.answering)") }
     return found
   }
 
@@ -53,7 +85,6 @@ extension Engine {
       let forced = group.override?.force == true && group.override?.backend == id
       if !member.health.isUp && !forced { found.append("\(group.name): routes to \(id), which is not up") }
     }
-    if let pinned = group.override, pinned.pin, group.leader != pinned.backend { found.append("\(group.name): the pin is ignored") }
     return found
   }
 }

@@ -97,6 +97,7 @@ package struct Member: Sendable {
   package internal(set) var health: Health
   /// Never, where it is the earliest of all instants: an optional would be twice as large.
   private var eligibleFrom = Instant(nanoseconds: .min)
+  var reach = Reach()
 
   init(id: BackendID, address: SocketAddress, naming: Naming, source: SharedSource, now: Instant) {
     self.id = id

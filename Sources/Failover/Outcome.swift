@@ -8,6 +8,7 @@ struct Outcome {
     let to: BackendID?
     let reason: Reason
     let evidence: [String]
+    var detection: Duration?
   }
 
   var decisions: [Draft] = []
@@ -15,9 +16,11 @@ struct Outcome {
   var lookUps: Set<DomainName> = []
   var membershipChanged = false
 
-  mutating func record(_ kind: Decision.Kind, from: BackendID? = nil, to: BackendID? = nil, reason: Reason, evidence: [String] = [])
-  {
-    decisions.append(Draft(kind: kind, from: from, to: to, reason: reason, evidence: evidence))
+  mutating func record(
+    _ kind: Decision.Kind, from: BackendID? = nil, to: BackendID? = nil, reason: Reason, evidence: [String] = [],
+    detection: Duration? = nil
+  ) {
+    decisions.append(Draft(kind: kind, from: from, to: to, reason: reason, evidence: evidence, detection: detection))
   }
 }
 
@@ -28,16 +31,19 @@ struct Round {
   var probes: [(group: GroupName, targets: [ProbeTarget])] = []
   var probesNow: Set<MemberKey> = []
   var lookUps: Set<DomainName> = []
+  /// `.remember` and `.forget`, in the order in which the groups changed.
+  var memories: [Effect] = []
   var records: [Decision] = []
 
-  /// The routes go out first: audit and probes can wait a microsecond, clients should not.
+  /// The routes go out first: audit and probes can wait a microsecond, clients should not. What is to be kept over a restart comes
+  /// before the records that tell of it: a record that survives a crash must not speak of a state that did not.
   func effects(generation: UInt64) -> [Effect] {
     var effects: [Effect] = []
     if changesRoutes { effects.append(.publish(RoutingChange(generation: generation, changed: changed, removed: removed))) }
     effects += probes.map { .replaceProbes(of: $0.group, with: $0.targets) }
     effects += probesNow.sorted().map(Effect.probeNow)
     effects += lookUps.sorted().map(Effect.lookUpNow)
-    return effects + records.map(Effect.record)
+    return effects + memories + records.map(Effect.record)
   }
 
   var changesRoutes: Bool { !changed.isEmpty || !removed.isEmpty }

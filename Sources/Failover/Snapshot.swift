@@ -27,7 +27,7 @@ package struct GroupSnapshot: Hashable, Sendable {
   package let effectiveInterval: Duration
   /// Until then no automatic change of primary is made; nil when one could be made now.
   package let nextAllowedChange: Instant?
-  /// Automatic changes of primary within the time of `maximum_failovers`.
+  /// Automatic changes of primary within the time of `maximum_failovers`, or the last hour where there is no such limit.
   package let recentFailovers: Int
   /// Why automatic changes are suspended; nil when they are not.
   package let suspension: String?
@@ -93,9 +93,11 @@ extension Group {
     let routes = currentRoutes(now: now)
     return GroupSnapshot(
       name: name, mode: specification.mode, primary: leader, state: state(at: now), lastFailover: lastFailover,
-      failoverCount: failoverCount, pinned: override?.pin ?? false, override: override, failback: nil,
-      effectiveInterval: specification.minimumInterval, nextAllowedChange: nextAllowedChange.flatMap { $0 > now ? $0 : nil },
-      recentFailovers: 0, suspension: nil, shadowPrimary: nil, refusedAddresses: refusedAddresses,
+      failoverCount: failoverCount, pinned: override?.pin ?? false, override: override,
+      failback: failback(at: now), effectiveInterval: effectiveInterval(at: now),
+      nextAllowedChange: nextAllowedChange.flatMap { $0 > now ? $0 : nil },
+      recentFailovers: automaticChanges.count(within: specification.maximumFailovers?.within ?? .seconds(3600), before: now),
+      suspension: suspensionText(at: now), shadowPrimary: shadowPrimary, refusedAddresses: refusedAddresses,
       members: zip(members, routes).map { snapshot(of: $0, route: $1, at: now) })
   }
 

@@ -24,6 +24,8 @@ struct Script {
   private(set) var decisions: [Decision] = []
   /// The last that was to be kept; nil before there were any.
   private(set) var rememberedWindows: [MaintenanceWindow]?
+  /// What is to be kept over a restart, as it was last told.
+  private(set) var memory: GroupMemory?
 
   init(_ specification: GroupSpecification, holdRemoved: Duration = .seconds(10), zone: String? = nil) throws {
     engine = Engine(holdRemoved: holdRemoved, zone: zone)
@@ -36,7 +38,25 @@ struct Script {
     describe(specification)
   }
 
+  /// The next run: the clock on the wall says `wall` when it begins.
+  init(_ specification: GroupSpecification, remembering memory: GroupMemory?, wall: WallTime) {
+    engine = Engine(holdRemoved: .seconds(10))
+    tell(wall)
+    _ = feed(.remembered(groups: memory.map { [$0] } ?? [], windows: []))
+    describe(specification)
+  }
+
   // MARK: What happens
+
+  mutating func tell(_ wall: WallTime) { _ = feed(.wallClockRead(wall)) }
+
+  @discardableResult mutating func pass(_ id: BackendID, timeline: UInt32) -> [Told] {
+    probe(id, .passed(latency: .milliseconds(1), role: .primary, replication: Replication(timeline: timeline)))
+  }
+
+  @discardableResult mutating func lift() throws(CommandError) -> [Told] {
+    note(try engine.liftOverride(of: Self.group, now: now))
+  }
 
   @discardableResult mutating func pass(
     _ id: BackendID, role: Role? = nil, latency: Duration = .milliseconds(1), replication: Replication? = nil
@@ -120,6 +140,10 @@ struct Script {
   var changes: [Decision] { decisions.filter { $0.kind.changesPrimary || $0.kind == .elected } }
   var violations: [String] { engine.violations(at: now) }
 
+  var explanation: Explanation? { engine.explanation(of: Self.group, at: now) }
+
+  func input(_ name: String) -> String? { explanation?.inputs.first { $0.name == name }?.value }
+
   func serving(_ role: ListenerRole) -> [BackendID] { engine.table[Self.group]?.serving(role) ?? [] }
 
   /// Why it serves or does not, as people read it.
@@ -153,7 +177,10 @@ struct Script {
       case .probeNow(let member): return .probeNow(member.backend)
       case .lookUpNow(let domain): return .lookUp(domain)
       // What is kept for the next run is told apart.
-      case .remember, .forget: return nil
+      case .remember(let told):
+        memory = told
+        return nil
+      case .forget: return nil
       case .rememberWindows(let windows):
         rememberedWindows = windows
         return nil

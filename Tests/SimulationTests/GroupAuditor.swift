@@ -382,7 +382,9 @@ struct GroupAuditor {
     // Nobody serves: that needs an excuse.
     if group.members.allSatisfy({ $0.obstacle(at: now) != nil }) { return [] }
     if let choice, choice.pin || choice.force { return [] }
-    if let lastChange, now - lastChange < specification.minimumInterval { return [] }
+    // How long the interval is while the group flaps, and whether this host is suspected, is taken on the engine's word here.
+    let snapshot = group.snapshot(at: now)
+    if snapshot.nextAllowedChange != nil || snapshot.suspension != nil { return [] }
     if group.leader == nil && now < electsAnyoneBy { return [] }
     return ["nobody serves although somebody could"]
   }
