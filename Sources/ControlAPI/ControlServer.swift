@@ -19,16 +19,22 @@ package struct ControlServer: Sendable {
 
   private let services: ServiceGroup
 
-  /// - Parameter onListening: called once, when the socket accepts connections.
+  /// - Parameters:
+  ///   - heartbeat: how often a silent event stream says that it is still there.
+  ///   - onListening: called once, when the socket accepts connections.
   package init(
-    address: Model.SocketAddress, plane: any ControlPlane, logger: Logger, onListening: @escaping @Sendable () -> Void
+    address: Model.SocketAddress, plane: any ControlPlane, logger: Logger, heartbeat: Duration = .seconds(15),
+    onListening: @escaping @Sendable () -> Void
   ) {
-    let router = Router<Context>()
+    let router = Router(context: Context.self)
     router.add(middleware: ProblemMiddleware(logger: logger))
     router.add(middleware: RequestGuard(address: address))
     Groups(plane: plane).register(on: router)
     DNS(plane: plane).register(on: router)
-    Events(plane: plane).register(on: router)
+    Backends(plane: plane).register(on: router)
+    Maintenance(plane: plane).register(on: router)
+    Events(plane: plane, heartbeat: heartbeat).register(on: router)
+    ConfigurationCalls(plane: plane).register(on: router)
     Status(plane: plane).register(on: router)
     Metrics(plane: plane).register(on: router)
     let decoder = HTTP1Channel.Configuration.DecoderConfiguration(

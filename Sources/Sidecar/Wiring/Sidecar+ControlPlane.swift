@@ -23,7 +23,7 @@ extension Sidecar: ControlPlane {
     return StatusView(
       state: state(groups), version: VersionCommand.current, uptimeSeconds: (ContinuousClock.now - startedAt).seconds,
       engine: proxy.engineInUse, connectionLimit: proxy.connectionLimit, zone: configuration.zone,
-      configurationFile: configurationFile,
+      configuration: configurationStatus,
       listeners: listeners.open.map { listener in
         StatusView.Listener(
           name: listener.name.rawValue, address: listener.address.description, group: listener.group.rawValue,

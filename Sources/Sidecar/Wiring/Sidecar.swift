@@ -23,6 +23,8 @@ final class Sidecar: Sendable {
   let journal: Journal
   /// Those of the configuration, and those of groups that come and go.
   let listeners: ListenerKeeper
+  /// What is recorded, for those who listen through the API.
+  let eventFeed = EventFeed()
   let startedAt = ContinuousClock.now
   let phase = Mutex(Phase.starting)
   enum Phase {
@@ -105,7 +107,10 @@ final class Sidecar: Sendable {
       replaceProbes: { [health] group, targets in health.replace(targets, of: group) },
       probeNow: { [health] member in health.probeNow(member) },
       lookUpNow: { [discovery] domain in discovery.refresh(domain) },
-      record: { [logger] decision in logger.log(decision) },
+      record: { [logger, eventFeed] decision in
+        logger.log(decision)
+        eventFeed.publish(EventRecord(decision, at: .now))
+      },
       follow: { [listeners] groups, ports in listeners.follow(groups, ports: ports) })
     var topology = configuration.topology
     Self.restoreEntries(from: journal, into: &topology, logger: logger)
