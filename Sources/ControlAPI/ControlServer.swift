@@ -19,11 +19,9 @@ package struct ControlServer: Sendable {
 
   private let services: ServiceGroup
 
-  /// - Parameters:
-  ///   - heartbeat: how often a silent event stream says that it is still there.
-  ///   - onListening: called once, when the socket accepts connections.
+  /// - Parameter onListening: called once, when the socket accepts connections.
   package init(
-    address: Model.SocketAddress, plane: any ControlPlane, logger: Logger, heartbeat: Duration = .seconds(15),
+    address: Model.SocketAddress, plane: any ControlPlane, logger: Logger, pace: StreamPace = StreamPace(),
     onListening: @escaping @Sendable () -> Void
   ) {
     let router = Router(context: Context.self)
@@ -33,7 +31,7 @@ package struct ControlServer: Sendable {
     DNS(plane: plane).register(on: router)
     Backends(plane: plane).register(on: router)
     Maintenance(plane: plane).register(on: router)
-    Events(plane: plane, heartbeat: heartbeat).register(on: router)
+    Events(plane: plane, pace: pace).register(on: router)
     ConfigurationCalls(plane: plane).register(on: router)
     Status(plane: plane).register(on: router)
     Metrics(plane: plane).register(on: router)

@@ -56,6 +56,8 @@ package final class EventFeed: Sendable {
 
   package init() {}
 
+  var subscriberCount: Int { listeners.withLock { $0.byNumber.count } }
+
   /// Called for one record after the other, in their order.
   package func publish(_ record: EventRecord) {
     // Outside of the lock: a listener that is let go takes itself off the list.

@@ -5,15 +5,22 @@ import Model
 import NIOCore
 import ServiceLifecycle
 
+/// The times of event streams; other ones than these are for tests.
+package struct StreamPace: Sendable {
+  /// A silent stream says that it is still there, so that both ends learn of a connection that is gone.
+  package var heartbeat = Duration.seconds(15)
+  /// For a client that does not keep up, to read what was kept for it.
+  package var lastChance = Duration.seconds(5)
+
+  package init() {}
+}
+
 /// `/api/v1/events/stream`: server-sent events (WHATWG HTML, 9.2). First what was recorded after `Last-Event-ID`, then what is recorded
 /// from now on. Each event's id is its sequence, so that a client that comes back misses nothing.
 struct EventStream {
   let plane: any ControlPlane
-  /// So that both ends learn of a connection that is gone, and proxies in between do not think so.
-  let heartbeat: Duration
+  let pace: StreamPace
 
-  /// How long a client that does not keep up has to read what was kept for it.
-  private static let lastChance = TimeAmount.seconds(5)
   private static let page = 200
 
   @Sendable func stream(_ request: Request, _ context: Context) async throws -> Response {
@@ -22,9 +29,10 @@ struct EventStream {
     let headers: HTTPFields = [.contentType: "text/event-stream", .cacheControl: "no-store"]
     if request.method == .head { return Response(status: .ok, headers: headers) }
     let channel = context.channel
+    let lastChance = TimeAmount(pace.lastChance)
     let subscription = plane.eventFeed.subscribe {
       // Cut off if it does not read even that: it must not sit on a connection for ever.
-      channel.eventLoop.scheduleTask(in: Self.lastChance) { channel.close(promise: nil) }
+      channel.eventLoop.scheduleTask(in: lastChance) { channel.close(promise: nil) }
     }
     guard let subscription else {
       throw Problem(
@@ -32,9 +40,9 @@ struct EventStream {
         headers: [.retryAfter: "5"])
     }
     let body = ResponseBody { writer in
-      let beat = Task { [heartbeat] in
+      let beat = Task { [pace] in
         while true {
-          try await Task.sleep(for: heartbeat)
+          try await Task.sleep(for: pace.heartbeat)
           subscription.beat()
         }
       }

@@ -5,11 +5,11 @@ import Model
 /// `/api/v1/events`: what was decided and why, newest first.
 struct Events {
   let plane: any ControlPlane
-  let heartbeat: Duration
+  let pace: StreamPace
 
   func register(on router: Router<Context>) {
     router.resource("/api/v1/events", [.get: list])
-    router.resource("/api/v1/events/stream", [.get: EventStream(plane: plane, heartbeat: heartbeat).stream])
+    router.resource("/api/v1/events/stream", [.get: EventStream(plane: plane, pace: pace).stream])
   }
 
   @Sendable private func list(_ request: Request, _ context: Context) async throws -> Response {

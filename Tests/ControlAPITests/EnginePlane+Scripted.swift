@@ -3,6 +3,7 @@ import Failover
 import Foundation
 import LebaConfiguration
 import Model
+import Synchronization
 
 /// What the engine does not do by itself here, answered from a script: the tests are about the API's side of it.
 extension EnginePlane {

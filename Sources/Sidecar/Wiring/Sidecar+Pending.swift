@@ -1,6 +1,7 @@
 import ControlAPI
 import Failover
 import Foundation
+import Health
 import LebaConfiguration
 import Model
 
