@@ -75,6 +75,11 @@ struct EventStream {
       while hasMore, !subscription.hasOverflowed {
         history.after = last
         let page = await plane.events(history)
+        // The numbers began anew: the journal is another one, or there is none and leba was restarted. All of it is news.
+        if page.lastSequence < last {
+          last = 0
+          continue
+        }
         for record in page.records { try await writer.write(try message(record)) }
         last = page.records.last?.sequence ?? last
         hasMore = page.hasMore && !page.records.isEmpty

@@ -72,6 +72,14 @@ import Testing
     }
   }
 
+  @Test func `a client that knows more than the history gets all of it`() async throws {
+    try await withControlAPI { api, plane, _ in
+      plane.script.withLock { $0.oldEvents = (1...3).map { record($0) } }
+      let text = try await api.listen(lastEventID: "1000").read(upTo: "id: 3")
+      #expect(text.contains("id: 1\n") && text.contains("id: 2\n"))
+    }
+  }
+
   @Test func `without a last event the stream begins now, and shows what was asked for`() async throws {
     try await withControlAPI { api, plane, server in
       plane.script.withLock { $0.oldEvents = [record(1)] }

@@ -179,6 +179,7 @@ import Testing
       ("POST", "/api/v1/backends", #"{"id": "a", "address": "127.0.0.1"}"#, 422, "port"),
       ("DELETE", "/api/v1/backends/nobody", nil, 404, "nobody"),
       ("POST", "/api/v1/backends/nobody/drain", "", 404, "nobody"),
+      ("POST", "/api/v1/backends/db.example.com:%5B::1%5D:5432/drain", "", 404, "db.example.com:[::1]:5432"),
       ("POST", "/api/v1/backends/backend1/drain", #"{"force": true}"#, 422, "force"),
       ("GET", "/api/v1/backends/backend1/drain", nil, 405, "POST"),
       ("POST", "/api/v1/maintenance", #"{"backend": "backend1", "start": "soon", "duration": "1h"}"#, 422, "soon"),

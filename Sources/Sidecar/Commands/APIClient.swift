@@ -24,15 +24,16 @@ struct APIClient {
     } catch {
       throw CommandFailure(.usage, "the request cannot be written as JSON: \(error)")
     }
-    return try decode(await post(target, Array(data)))
+    return try decode(await send(target, Array(data)))
   }
 
   /// Without a body.
-  func post<Answer: Decodable>(_ target: String) async throws(CommandFailure) -> Answer { try decode(await post(target, [])) }
+  func post<Answer: Decodable>(_ target: String) async throws(CommandFailure) -> Answer { try decode(await send(target, [])) }
 
-  func postForJSON(_ target: String) async throws(CommandFailure) -> JSONText { JSONText(try await post(target, [])) }
+  func postForJSON(_ target: String) async throws(CommandFailure) -> JSONText { JSONText(try await send(target, [])) }
 
-  private func post(_ target: String, _ body: [UInt8]) async throws(CommandFailure) -> Data {
+  // Not `post` too: an array of bytes is as encodable as any other.
+  private func send(_ target: String, _ body: [UInt8]) async throws(CommandFailure) -> Data {
     let fields = headers + [HTTPExchange.Field("Content-Type", "application/json")]
     return try await data(HTTPExchange.Request(method: "POST", target: target, headers: fields, body: body))
   }

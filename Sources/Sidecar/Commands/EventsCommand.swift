@@ -61,8 +61,9 @@ struct EventsCommand: AsyncParsableCommand {
   }
 
   private func show(_ event: Line, _ text: JSONText) {
-    if json { return text.print(pretty: false) }
-    print(event.text)
+    if json { text.print(pretty: false) } else { print(event.text) }
+    // At once, into a pipe too.
+    fflush(nil)
   }
 
   /// An event as the API answers it.

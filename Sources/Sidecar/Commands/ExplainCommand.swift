@@ -25,9 +25,12 @@ struct ExplainCommand: AsyncParsableCommand {
       let ageSeconds: Double?
 
       var text: String {
-        let age = ageSeconds.map { " (\($0.ageText) ago)" } ?? ""
+        let age = ageSeconds.map { isProof ? " (\($0.ageText) ago)" : " (for \($0.ageText))" } ?? ""
         return "\(name.replacing("_", with: " ")) \(value.replacing("_", with: " "))\(age)"
       }
+
+      /// The backend said so at a moment; the rest holds since.
+      private var isProof: Bool { ["role", "timeline", "lag", "lag_bytes"].contains(name) }
     }
 
     struct Backend: Decodable {
