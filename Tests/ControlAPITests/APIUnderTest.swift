@@ -82,7 +82,6 @@ final class StreamReader: Sendable {
 
   init(path: String, target: String, lastEventID: String?) throws {
     descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    // The deadline of all waiting.
     var patience = timeval(tv_sec: 20, tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
     var address = sockaddr_un()
@@ -118,9 +117,13 @@ final class StreamReader: Sendable {
   private func readBlocking(upTo text: String?) throws -> String {
     var received: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 4096)
+    let deadline = ContinuousClock.now + .seconds(20)
     while true {
       let count = Glibc.read(descriptor, &buffer, buffer.count)
-      if count < 0 { throw Failure(what: "nothing more after: \(String(decoding: received, as: UTF8.self))") }
+      // Heartbeats are no progress.
+      if count < 0 || ContinuousClock.now > deadline {
+        throw Failure(what: "nothing more after: \(String(decoding: received, as: UTF8.self))")
+      }
       if count == 0 {
         guard text == nil else { throw Failure(what: "ended after: \(String(decoding: received, as: UTF8.self))") }
         return String(decoding: received, as: UTF8.self)

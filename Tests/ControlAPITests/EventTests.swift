@@ -106,7 +106,10 @@ import Testing
   }
 
   @Test func `a client that leaves makes room`() async throws {
-    try await withControlAPI { api, plane, _ in
+    var pace = StreamPace()
+    // Its leaving is seen, not only a heartbeat that cannot be written.
+    pace.heartbeat = .seconds(3600)
+    try await withControlAPI(pace: pace) { api, plane, _ in
       do {
         let stream = try api.listen()
         try await subscribed(plane, 1)
