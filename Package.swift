@@ -80,7 +80,7 @@ let packageTargets: [Target] = [
       "LebaConfiguration", "ControlAPI", "Discovery", "Failover", "Health", "Journal", "Model", "Proxy", "Threads", "CLinux", logging,
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-    ],
+    ] + nio,
     swiftSettings: strict),
   tests("ConfigurationTests", ["LebaConfiguration", "Model"]),
   tests("JournalTests", ["Journal", "Model", "TestSupport"]),

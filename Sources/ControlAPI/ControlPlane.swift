@@ -4,17 +4,64 @@ package import Model
 
 /// What the API needs of the process it controls. The sidecar implements it on top of its control loop, so that every answer is
 /// consistent and every request takes its place in the one order of events.
+///
+/// What throws has changed nothing then, and neither has a dry run, which answers what the request would.
 package protocol ControlPlane: Sendable {
   func view() async -> ControlView
   func status() async -> StatusView
   /// Sessions in being, per member.
   func activeConnections() async -> [MemberKey: Int]
+  /// Probes and bytes, per member; no entry where nothing is known.
+  func memberStatistics() async -> [MemberKey: MemberStatistics]
   /// Metrics of the data path, of discovery and of the probes.
   func metrics() async -> [MetricFamily]
 
+  // MARK: Groups
+
+  /// Why the group is as it is, and the instant it was asked; nil when there is no such group.
+  func explanation(of group: GroupName) async -> (Explanation, now: Instant)?
   func createGroup(_ request: GroupRequest, dryRun: Bool) async throws(ControlError) -> GroupSnapshot
   func setPrimary(_ request: PrimaryRequest, of group: GroupName, dryRun: Bool) async throws(ControlError) -> GroupSnapshot
+  func liftOverride(of group: GroupName, dryRun: Bool) async throws(ControlError) -> GroupSnapshot
   func deleteGroup(_ name: GroupName, dryRun: Bool) async throws(ControlError)
+  /// The group afterwards.
+  func addMember(_ request: MemberRequest, to group: GroupName, dryRun: Bool) async throws(ControlError) -> GroupSnapshot
+  func removeMember(_ backend: BackendID, from group: GroupName, dryRun: Bool) async throws(ControlError)
+
+  // MARK: Backends
+
+  /// Those that the file or a request declares.
+  func backends() async -> [DeclaredBackend]
+  func addBackend(_ request: BackendRequest, dryRun: Bool) async throws(ControlError) -> DeclaredBackend
+  /// Refused while a group uses it, or when the file declares it.
+  func removeBackend(_ backend: BackendID, dryRun: Bool) async throws(ControlError)
+  /// Both give the groups that have the backend, as they are afterwards.
+  func drain(_ backend: BackendID, dryRun: Bool) async throws(ControlError) -> [GroupSnapshot]
+  func undrain(_ backend: BackendID, dryRun: Bool) async throws(ControlError) -> [GroupSnapshot]
+
+  // MARK: Maintenance
+
+  /// By next start.
+  func windows() async -> [WindowSnapshot]
+  func schedule(_ request: MaintenanceRequest, dryRun: Bool) async throws(ControlError) -> WindowSnapshot
+  func cancelWindow(_ id: String, dryRun: Bool) async throws(ControlError)
+
+  // MARK: History
+
+  /// What was recorded, of earlier runs too. Shows all that was published to `eventFeed` before: what falls between the two, a client
+  /// that asks for history and then listens would miss.
+  func events(_ query: EventQuery) async -> EventPage
+  /// What is recorded from now on, with the sequences of the history.
+  var eventFeed: EventFeed { get }
+
+  // MARK: Configuration
+
+  /// What counts now: the file as it was last read, with what came through the API and through DNS.
+  func effectiveConfiguration() async -> Configuration
+  /// Reads the file again, and takes over what differs. Throws `refused` with its diagnostics when it is not valid.
+  func reload(dryRun: Bool) async throws(ControlError) -> ReloadReport
+
+  // MARK: DNS
 
   func dnsStatus() async -> DNSStatusView
   /// Asks for an early lookup of one name, or of all. Returns those concerned.
@@ -42,106 +89,12 @@ package enum ControlError: Error, Sendable {
   case dnsEntry(DNSEntryRefusal)
   /// The request is well-formed and makes no sense; says why.
   case invalid(String)
-}
-
-/// The body of `POST /groups`.
-package struct GroupRequest: Sendable, Decodable {
-  package let name: String
-  package let mode: String
-  package let backends: [String]
-  package let primary: String?
-}
-
-/// The body of `POST /groups/{name}/primary`.
-package struct PrimaryRequest: Sendable, Decodable {
-  package let backend: String
-  package let force: Bool
-  package let pin: Bool
-
-  private enum CodingKeys: String, CodingKey {
-    case backend = "backend_id"
-    case force, pin
-  }
-
-  package init(from decoder: any Decoder) throws {
-    let values = try decoder.container(keyedBy: CodingKeys.self)
-    backend = try values.decode(String.self, forKey: .backend)
-    force = try values.decodeIfPresent(Bool.self, forKey: .force) ?? false
-    pin = try values.decodeIfPresent(Bool.self, forKey: .pin) ?? false
-  }
-}
-
-/// The answer of `GET /status`.
-package struct StatusView: Sendable, Encodable {
-  package enum State: String, Sendable, Encodable {
-    case starting, ready, draining
-  }
-
-  package struct Listener: Sendable, Encodable {
-    package let name: String
-    package let address: String
-    package let group: String
-    package let role: String
-    package let activeConnections: Int
-
-    package init(name: String, address: String, group: String, role: String, activeConnections: Int) {
-      self.name = name
-      self.address = address
-      self.group = group
-      self.role = role
-      self.activeConnections = activeConnections
-    }
-  }
-
-  package struct Domain: Sendable, Encodable {
-    package let domain: String
-    package let outcome: String
-    package let addresses: [String]
-    package let ageSeconds: Double?
-
-    package init(domain: String, outcome: String, addresses: [String], ageSeconds: Double?) {
-      self.domain = domain
-      self.outcome = outcome
-      self.addresses = addresses
-      self.ageSeconds = ageSeconds
-    }
-  }
-
-  /// Where state is kept over a restart, or why it is not.
-  package struct Journal: Sendable, Encodable {
-    package let path: String?
-    package let problem: String?
-
-    package init(path: String?, problem: String?) {
-      self.path = path
-      self.problem = problem
-    }
-  }
-
-  package let state: State
-  package let version: String
-  package let uptimeSeconds: Double
-  package let engine: String
-  package let connectionLimit: Int
-  package let zone: String?
-  package let configurationFile: String
-  package let listeners: [Listener]
-  package let domains: [Domain]
-  package let journal: Journal
-
-  package init(
-    state: State, version: String, uptimeSeconds: Double, engine: String, connectionLimit: Int, zone: String?,
-    configurationFile: String, listeners: [Listener], domains: [Domain], journal: Journal
-  ) {
-    self.state = state
-    self.version = version
-    self.uptimeSeconds = uptimeSeconds
-    self.engine = engine
-    self.connectionLimit = connectionLimit
-    self.zone = zone
-    self.configurationFile = configurationFile
-    self.listeners = listeners
-    self.domains = domains
-    self.journal = journal
-  }
+  /// What it is about does not exist; says what.
+  case unknown(String)
+  /// It contradicts what is; says how.
+  case conflict(String)
+  /// The configuration file is not valid: its diagnostics, one line each.
+  case refused([String])
+  /// Not now; says why.
+  case unavailable(String)
 }

@@ -21,14 +21,18 @@ package struct ControlServer: Sendable {
 
   /// - Parameter onListening: called once, when the socket accepts connections.
   package init(
-    address: Model.SocketAddress, plane: any ControlPlane, logger: Logger, onListening: @escaping @Sendable () -> Void
+    address: Model.SocketAddress, plane: any ControlPlane, logger: Logger, pace: StreamPace = StreamPace(),
+    onListening: @escaping @Sendable () -> Void
   ) {
-    let router = Router<Context>()
+    let router = Router(context: Context.self)
     router.add(middleware: ProblemMiddleware(logger: logger))
     router.add(middleware: RequestGuard(address: address))
     Groups(plane: plane).register(on: router)
     DNS(plane: plane).register(on: router)
-    Events(plane: plane).register(on: router)
+    Backends(plane: plane).register(on: router)
+    Maintenance(plane: plane).register(on: router)
+    Events(plane: plane, pace: pace).register(on: router)
+    ConfigurationCalls(plane: plane).register(on: router)
     Status(plane: plane).register(on: router)
     Metrics(plane: plane).register(on: router)
     let decoder = HTTP1Channel.Configuration.DecoderConfiguration(

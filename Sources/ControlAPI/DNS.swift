@@ -54,7 +54,7 @@ struct DNS {
   }
 
   @Sendable private func remove(_ request: Request, _ context: Context) async throws -> Response {
-    let domain = DomainName(try context.parameters.require("domain"))
+    let domain = DomainName(try context.segment("domain"))
     try await plane.removeDNSEntry(domain, dryRun: request.isDryRun)
     return try JSON.response(["deleted": domain.rawValue])
   }

@@ -1,65 +1,78 @@
 import Failover
 import Hummingbird
+import LebaConfiguration
 import Model
 
-/// `/api/v1/events`: what was decided and why, newest first. Kept in memory, the last thousand.
+/// `/api/v1/events`: what was decided and why, newest first.
 struct Events {
   let plane: any ControlPlane
+  let pace: StreamPace
 
   func register(on router: Router<Context>) {
     router.resource("/api/v1/events", [.get: list])
+    router.resource("/api/v1/events/stream", [.get: EventStream(plane: plane, pace: pace).stream])
   }
 
   @Sendable private func list(_ request: Request, _ context: Context) async throws -> Response {
-    let group = request.uri.queryParameters["group"].map { GroupName(String($0)) }
-    let limit = try limit(request)
-    let view = await plane.view()
-    let events = view.history.newestFirst.lazy.filter { group == nil || $0.group == group }.prefix(limit)
-    return try JSON.response(EventList(events: events.map { EventDetail($0, now: view.now) }))
-  }
-
-  private func limit(_ request: Request) throws -> Int {
-    guard let text = request.uri.queryParameters["limit"] else { return 100 }
-    guard let limit = Int(text), (1...1000).contains(limit) else {
-      throw Problem(status: .badRequest, detail: "limit is a number from 1 to 1000, not '\(text.prefix(20))'")
-    }
-    return limit
+    let query = try EventQuery(request, parameters: ["group", "kind", "since", "before", "limit"])
+    return try JSON.response(EventList(await plane.events(query)))
   }
 }
 
 private struct EventList: Encodable {
-  let events: [EventDetail]
-  var count: Int { events.count }
+  let events: [EventRecord]
+  let count: Int
+  let lastSequence: UInt64
+  /// To be given as `before` for the page after this one.
+  let nextBefore: UInt64?
 
-  enum CodingKeys: String, CodingKey { case events, count }
-
-  func encode(to encoder: any Encoder) throws {
-    var values = encoder.container(keyedBy: CodingKeys.self)
-    try values.encode(events, forKey: .events)
-    try values.encode(count, forKey: .count)
+  init(_ page: EventPage) {
+    events = page.records
+    count = page.records.count
+    lastSequence = page.lastSequence
+    nextBefore = page.hasMore ? page.records.last?.sequence : nil
   }
 }
 
-private struct EventDetail: Encodable {
-  let id: UInt64
-  let at: String
-  let group: String
-  let kind: String
-  let from: String?
-  let to: String?
-  let reason: String
-  let reasonLabel: String
-  let evidence: [String]
+extension EventQuery {
+  /// - Parameter parameters: those that make sense here. Another one is a typing error, and would find too much.
+  init(_ request: Request, parameters: Set<String>) throws {
+    self.init()
+    for (name, value) in request.uri.queryParameters {
+      guard parameters.contains(String(name)) else {
+        throw Problem(
+          status: .badRequest,
+          detail: "'\(name.prefix(40))' is not a known parameter; known are \(parameters.sorted().joined(separator: ", "))")
+      }
+      try set(String(name), String(value))
+    }
+  }
 
-  init(_ decision: Decision, now: Instant) {
-    id = decision.sequence
-    at = decision.at.wallClock(now: now)
-    group = decision.group.rawValue
-    kind = decision.kind.rawValue
-    from = decision.from?.rawValue
-    to = decision.to?.rawValue
-    reason = decision.reason.description
-    reasonLabel = decision.reason.label
-    evidence = decision.evidence
+  private mutating func set(_ name: String, _ value: String) throws {
+    func wrong(_ wanted: String) -> Problem {
+      Problem(status: .badRequest, detail: "\(name) is \(wanted), not '\(value.prefix(40))'")
+    }
+    switch name {
+    case "group": group = GroupName(value)
+    case "kind":
+      for text in value.split(separator: ",") {
+        guard let kind = Decision.Kind(rawValue: String(text)) else {
+          throw wrong("one or more of \(Decision.Kind.allCases.map(\.rawValue).joined(separator: ","))")
+        }
+        kinds.insert(kind)
+      }
+    case "since":
+      guard let time = WallTime(value, now: .current) else { throw wrong("a time like 2026-12-01T02:00:00Z or a duration like 2h") }
+      since = time
+    case "before":
+      guard let sequence = UInt64(value) else { throw wrong("the sequence of an event") }
+      before = sequence
+    case "limit":
+      guard let number = Int(value), (1...Self.maximumLimit).contains(number) else {
+        throw wrong("a number from 1 to \(Self.maximumLimit)")
+      }
+      limit = number
+    default: break
+    }
   }
 }

@@ -10,18 +10,21 @@ struct Problem: Error, HTTPResponseError {
   let status: HTTPResponse.Status
   let detail: String
   var headers: HTTPFields = [:]
+  /// Each of several faults, where `detail` only counts them.
+  var errors: [String]?
 
   private struct Body: Encodable {
     let type = "about:blank"
     let title: String
     let status: Int
     let detail: String
+    let errors: [String]?
   }
 
   func response(from request: Request, context: some RequestContext) -> Response {
     var headers = headers
-    let body = Body(title: status.reasonPhrase, status: status.code, detail: detail)
-    // Four plain strings and a number always encode; the fallback keeps the status even so.
+    let body = Body(title: status.reasonPhrase, status: status.code, detail: detail, errors: errors)
+    // Plain strings and a number always encode; the fallback keeps the status even so.
     let data = (try? JSON.encoder.encode(body)) ?? Data(#"{"type":"about:blank"}"#.utf8)
     headers[.contentType] = "application/problem+json"
     headers[.contentLength] = String(data.count)
@@ -34,6 +37,14 @@ extension Problem {
   init(_ error: ControlError) {
     switch error {
     case .invalid(let why): self.init(status: .unprocessableContent, detail: why)
+    case .unknown(let why): self.init(status: .notFound, detail: why)
+    case .conflict(let why): self.init(status: .conflict, detail: why)
+    case .unavailable(let why): self.init(status: .serviceUnavailable, detail: why)
+    case .refused(let diagnostics):
+      self.init(
+        status: .unprocessableContent,
+        detail: "the configuration is not valid; the running one stays: " + (diagnostics.first ?? ""),
+        errors: diagnostics)
     case .command(let error):
       switch error {
       case .unknownGroup, .notAMember, .unknownBackend, .unknownWindow, .noOverride:

@@ -1,10 +1,9 @@
 import HTTPTypes
 import Hummingbird
 
-typealias Context = BasicRequestContext
 typealias Handler = @Sendable (Request, Context) async throws -> Response
 
-extension Router<BasicRequestContext> {
+extension Router<Context> {
   /// All methods of one path. The others answer 405 and name the allowed ones, as a client expects and a bare router would not.
   func resource(_ path: String, _ handlers: [HTTPRequest.Method: Handler]) {
     var handlers = handlers

@@ -1,4 +1,4 @@
-import Model
+package import Model
 
 /// Which groups there are.
 extension Engine {
@@ -28,6 +28,14 @@ extension Engine {
       }
     }
     return finish(round)
+  }
+
+  /// The file says something else about this host.
+  package mutating func adopt(holdRemoved: Duration, zone: String?, now: Instant) -> [Effect] {
+    guard holdRemoved != host.holdRemoved || zone != host.zone else { return [] }
+    let host = Host(holdRemoved: holdRemoved, zone: zone)
+    self.host = host
+    return change(slots.indices.filter { slots[$0] != nil }, now: now) { group, _ in group.host = host }
   }
 
   /// What the names of the new group resolve to may be known already, and is not news to anybody but this group: an early lookup

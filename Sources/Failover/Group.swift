@@ -37,7 +37,7 @@ package struct Group: Sendable {
   /// By rank.
   private(set) var sources: [SharedSource]
   var claim: Claim
-  let host: Host
+  var host: Host
   package internal(set) var members: [Member] = []
   /// Only of a large group: a few members are found as fast one by one.
   private var index: [BackendID: Int] = [:]

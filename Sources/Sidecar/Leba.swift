@@ -8,7 +8,8 @@ struct Leba: AsyncParsableCommand {
     commandName: "leba",
     abstract: "A sidecar that follows DNS, watches backends and fails over without the application noticing.",
     subcommands: [
-      RunCommand.self, CheckCommand.self, StatusCommand.self, FailoverCommand.self, ResolveCommand.self,
+      RunCommand.self, CheckCommand.self, StatusCommand.self, ExplainCommand.self, FailoverCommand.self, DrainCommand.self,
+      UndrainCommand.self, MaintenanceCommand.self, EventsCommand.self, ReloadCommand.self, ResolveCommand.self,
       VersionCommand.self,
     ],
     defaultSubcommand: RunCommand.self)

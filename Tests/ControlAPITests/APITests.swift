@@ -1,70 +1,14 @@
 import ControlAPI
 import Failover
 import Foundation
-import Health
-import Logging
 import Model
 import Testing
 
 /// The API over a real socket: what is answered, and what is refused.
 @Suite struct APITests {
-  static let groups = [
-    GroupSpecification(
-      name: "app-servers", mode: .activePassive,
-      members: ["backend1", "backend2"].enumerated().map { position, id in
-        MemberSource(
-          origin: .fixed(BackendID(id), .ip(.v4(0x7F00_0001), port: UInt16(7001 + position))), proto: .http,
-          isPrimary: position == 0, check: HealthCheck(kind: .tcp))
-      })
-  ]
-
   /// Runs the API on a socket of its own while `body` asks it.
-  private func withAPI(_ body: (Client, EnginePlane) async throws -> Void) async throws {
-    let path = "/tmp/leba-api-\(UUID().uuidString.prefix(8)).sock"
-    defer { try? FileManager.default.removeItem(atPath: path) }
-    let plane = EnginePlane(Self.groups)
-    plane.probe("app-servers", "backend1", .passed(latency: .milliseconds(1), role: nil))
-    plane.probe("app-servers", "backend2", .passed(latency: .milliseconds(1), role: nil))
-    let (listening, continuation) = AsyncStream.makeStream(of: Void.self)
-    let server = ControlServer(address: .unix(path: path), plane: plane, logger: Logger(label: "test")) { continuation.finish() }
-    let task = Task { try await server.run() }
-    for await _ in listening {}
-    let result: Result<Void, any Error>
-    do {
-      try await body(Client(address: .unix(path: path)), plane)
-      result = .success(())
-    } catch {
-      result = .failure(error)
-    }
-    await server.stop()
-    try await task.value
-    try result.get()
-  }
-
-  struct Client {
-    let address: Model.SocketAddress
-
-    struct Answer {
-      let status: Int
-      let type: String?
-      let body: [String: Any]
-      let text: String
-      subscript(key: String) -> String { body[key] as? String ?? "" }
-    }
-
-    func call(
-      _ method: String, _ target: String, _ json: String? = nil, headers: [(String, String)] = [("Host", "localhost")],
-      type: String? = "application/json"
-    ) async throws -> Answer {
-      var fields = headers.map { HTTPExchange.Field($0.0, $0.1) }
-      if json != nil, let type { fields.append(HTTPExchange.Field("Content-Type", type)) }
-      let request = HTTPExchange.Request(method: method, target: target, headers: fields, body: Array((json ?? "").utf8))
-      let response = try await HTTPExchange.perform(request, to: address, timeout: .seconds(20))
-      let object = try? JSONSerialization.jsonObject(with: Data(response.body)) as? [String: Any]
-      return Answer(
-        status: response.status, type: response[header: "content-type"], body: object ?? [:],
-        text: String(decoding: response.body, as: UTF8.self))
-    }
+  private func withAPI(_ body: (APIClient, EnginePlane) async throws -> Void) async throws {
+    try await withControlAPI { api, plane, _ in try await body(api, plane) }
   }
 
   @Test func groupsAreListedWithTheFieldsOfTheContract() async throws {

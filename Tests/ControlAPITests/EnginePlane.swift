@@ -18,6 +18,8 @@ final class EnginePlane: ControlPlane {
   }
 
   private let state = Mutex(State())
+  let script = Mutex(Script())
+  let eventFeed = EventFeed()
 
   init(_ groups: [GroupSpecification]) {
     state.withLock { state in state.apply(state.engine.handle(.groupsConfigured(groups, leaving: .atOnce), now: state.now)) }
@@ -39,7 +41,8 @@ final class EnginePlane: ControlPlane {
 
   func status() async -> StatusView {
     StatusView(
-      state: .ready, version: "0", uptimeSeconds: 1, engine: "none", connectionLimit: 1, zone: nil, configurationFile: "f",
+      state: .ready, version: "0", uptimeSeconds: 1, engine: "none", connectionLimit: 1, zone: nil,
+      configuration: StatusView.ConfigurationFile(file: "f", loadedAt: WallTime(milliseconds: 0), problem: "line 3 is wrong"),
       listeners: [], domains: [], journal: StatusView.Journal(path: "/state/leba.sqlite", problem: nil))
   }
 

@@ -9,7 +9,12 @@ struct APIClient {
   let url: String
 
   func get<Answer: Decodable>(_ target: String) async throws(CommandFailure) -> Answer {
-    try await exchange(HTTPExchange.Request(target: target, headers: headers))
+    try decode(await data(HTTPExchange.Request(target: target, headers: headers)))
+  }
+
+  /// The answer as it came, for `--json`.
+  func getJSON(_ target: String) async throws(CommandFailure) -> JSONText {
+    JSONText(try await data(HTTPExchange.Request(target: target, headers: headers)))
   }
 
   func post<Answer: Decodable>(_ target: String, _ body: some Encodable) async throws(CommandFailure) -> Answer {
@@ -19,8 +24,22 @@ struct APIClient {
     } catch {
       throw CommandFailure(.usage, "the request cannot be written as JSON: \(error)")
     }
+    return try decode(await send(target, Array(data)))
+  }
+
+  /// Without a body.
+  func post<Answer: Decodable>(_ target: String) async throws(CommandFailure) -> Answer { try decode(await send(target, [])) }
+
+  func postForJSON(_ target: String) async throws(CommandFailure) -> JSONText { JSONText(try await send(target, [])) }
+
+  // Not `post` too: an array of bytes is as encodable as any other.
+  private func send(_ target: String, _ body: [UInt8]) async throws(CommandFailure) -> Data {
     let fields = headers + [HTTPExchange.Field("Content-Type", "application/json")]
-    return try await exchange(HTTPExchange.Request(method: "POST", target: target, headers: fields, body: Array(data)))
+    return try await data(HTTPExchange.Request(method: "POST", target: target, headers: fields, body: body))
+  }
+
+  func delete<Answer: Decodable>(_ target: String) async throws(CommandFailure) -> Answer {
+    try decode(await data(HTTPExchange.Request(method: "DELETE", target: target, headers: headers)))
   }
 
   private var headers: [HTTPExchange.Field] {
@@ -28,36 +47,47 @@ struct APIClient {
   }
 
   private struct Problem: Decodable {
-    let title: String
     let detail: String
+    let errors: [String]?
   }
 
-  private func exchange<Answer: Decodable>(_ request: HTTPExchange.Request) async throws(CommandFailure) -> Answer {
+  /// What the API says of a request that it did not carry out.
+  func failure(_ status: Int, _ body: [UInt8]) -> CommandFailure {
+    guard let problem = try? JSONDecoder().decode(Problem.self, from: Data(body)) else {
+      return CommandFailure(.requestFailed, "the API answered \(status)")
+    }
+    for error in problem.errors ?? [] { printError(error) }
+    return CommandFailure(.requestFailed, problem.detail)
+  }
+
+  func unreachable(_ error: ProbeFailure) -> CommandFailure {
+    CommandFailure(.unreachable, "no API at \(url) (\(error)); is leba running, and is --api right?")
+  }
+
+  private func data(_ request: HTTPExchange.Request) async throws(CommandFailure) -> Data {
     let response: HTTPExchange.Response
     do {
       response = try await HTTPExchange.perform(request, to: address, timeout: .seconds(10))
     } catch {
-      throw CommandFailure(.unreachable, "no API at \(url) (\(error)); is leba running, and is --api right?")
+      throw unreachable(error)
     }
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
-    let body = Data(response.body)
-    guard (200..<300).contains(response.status) else {
-      let problem = try? decoder.decode(Problem.self, from: body)
-      throw CommandFailure(.requestFailed, problem?.detail ?? "the API answered \(response.status)")
-    }
-    do {
-      return try decoder.decode(Answer.self, from: body)
-    } catch {
-      throw CommandFailure(.requestFailed, "the API at \(url) gave an answer this version of leba does not understand")
-    }
+    guard (200..<300).contains(response.status) else { throw failure(response.status, response.body) }
+    return Data(response.body)
   }
+
+  private func decode<Answer: Decodable>(_ data: Data) throws(CommandFailure) -> Answer { try JSONText(data).decode() }
 }
 
 extension String {
   /// One path segment of a URL.
   var pathEscaped: String {
     let allowed = CharacterSet.urlPathAllowed.subtracting(CharacterSet(charactersIn: "/?#%"))
+    return addingPercentEncoding(withAllowedCharacters: allowed) ?? self
+  }
+
+  /// One value of a URL's query.
+  var queryEscaped: String {
+    let allowed = CharacterSet.urlQueryAllowed.subtracting(CharacterSet(charactersIn: "&=+#%"))
     return addingPercentEncoding(withAllowedCharacters: allowed) ?? self
   }
 }

@@ -1,3 +1,4 @@
+import LebaConfiguration
 import Model
 
 /// Notices when the clock on the wall is not where the monotonic one would have it: somebody set it, or it runs differently.
@@ -17,7 +18,7 @@ struct ClockWatch {
   /// - Returns: the time on the wall, where it is news.
   mutating func look() -> WallTime? {
     let now = Instant.monotonicNow
-    let wall = WallTime.now
+    let wall = WallTime.current
     lastLook = now
     if let known {
       let difference = wall - (known.wall + (now - known.at))

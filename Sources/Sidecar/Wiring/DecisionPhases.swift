@@ -1,5 +1,4 @@
 import Failover
-import Health
 import Model
 
 /// The phases of a failover that the control path sees: how long a failure went unnoticed, and how long it then took to decide.
@@ -7,9 +6,9 @@ import Model
 struct DecisionPhases {
   struct Histograms {
     /// From the last proof of life to the verdict.
-    var detect = LatencyHistogram()
+    var detect = PhaseHistogram()
     /// From the arrival of the fact, or the deadline, that led to it, to the new routes on their way to the workers.
-    var decide = LatencyHistogram()
+    var decide = PhaseHistogram()
   }
 
   private(set) var byGroup: [GroupName: Histograms] = [:]

@@ -64,6 +64,7 @@ extension Sidecar: ControlPlane {
   }
 
   func metrics() async -> [MetricFamily] {
-    proxyMetrics() + discoveryMetrics() + [await ignoredTextMetrics()] + probeMetrics() + [await phaseMetrics()]
+    proxyMetrics() + discoveryMetrics() + [await ignoredTextMetrics()] + probeMetrics() + hostMetrics()
+      + [await phaseMetrics()]
   }
 }

@@ -84,6 +84,32 @@ extension Sidecar {
     return ignored
   }
 
+  /// What the control loop saw of changes of primary, and what the workers saw.
+  func phaseMetrics() async -> MetricFamily {
+    var metrics = PhaseMetrics()
+    for (group, phases) in await loop.ask({ state, _ in state.phases.byGroup }) {
+      metrics.add(phases.detect, to: .detect, of: group)
+      metrics.add(phases.decide, to: .decide, of: group)
+    }
+    for (group, phases) in proxy.statistics().phases {
+      metrics.add(phases.firstConnection, to: .firstConnection, of: group)
+      metrics.add(phases.lastStaleSession, to: .lastStaleSession, of: group)
+    }
+    return metrics.family
+  }
+
+  func hostMetrics() -> [MetricFamily] {
+    let lateness = health.hostLateness
+    return [
+      MetricFamily(
+        "leba_host_stalls_total", .counter, help: "How often the probes' own timers fired late: this host was slow.",
+        samples: [.init([], Double(lateness.stalls))]),
+      MetricFamily(
+        "leba_host_stall_seconds_total", .counter, help: "How late they fired, in all; given back to the probes in flight.",
+        samples: [.init([], lateness.total.seconds)]),
+    ]
+  }
+
   func probeMetrics() -> [MetricFamily] {
     var seconds = MetricFamily("leba_probe_seconds", .histogram, help: "How long passed probes took.")
     var probes = MetricFamily("leba_probes_total", .counter, help: "Probes by result.")

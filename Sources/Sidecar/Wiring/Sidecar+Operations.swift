@@ -149,7 +149,7 @@ extension Sidecar {
       let members = Set(state.engine.groups.flatMap { $0.members.map(\.id) })
       let window: MaintenanceWindow
       do throws(MaintenanceRefusal) {
-        window = try state.topology.window(request, taken: taken, members: members, now: .now)
+        window = try state.topology.window(request, taken: taken, members: members, now: .current)
       } catch {
         switch error {
         case .exists: throw .conflict(error.description)

@@ -11,7 +11,7 @@ extension Sidecar {
   /// What is in force, and what became of the last attempt to change it.
   struct Settings: Sendable {
     var configuration: Configuration
-    var loadedAt = WallTime.now
+    var loadedAt = WallTime.current
     /// Why the file as it is now does not count; nil where it does.
     var problem: String?
   }

@@ -11,7 +11,7 @@ extension Sidecar {
   /// added to them. What the file says now wins, and what cannot be used any more is said.
   func restore(_ state: inout ControlLoop.State, now: Instant) -> [Effect] {
     restoreDeclarations(into: &state.topology)
-    var effects = state.engine.handle(.wallClockRead(.now), now: now)
+    var effects = state.engine.handle(.wallClockRead(.current), now: now)
     effects += state.engine.handle(
       .remembered(
         groups: journal.decode(.groupState, as: GroupMemory.self, logger: logger).map(\.value),

@@ -122,7 +122,7 @@ final class Sidecar: Sendable {
       lookUpNow: { [resolver] domain in resolver.value.refresh(domain) },
       record: { [logger, journal, feed = eventFeed] decision in
         logger.log(decision)
-        feed.publish(EventRecord(journal.append(AuditRecord(decision, at: .now))))
+        feed.publish(EventRecord(journal.append(AuditRecord(decision, at: .current))))
       },
       remember: { [journal] memory in journal.take(memory) },
       forget: { [journal] group in journal.remove(FactKey(.groupState, group.rawValue)) },
