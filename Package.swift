@@ -77,7 +77,8 @@ let packageTargets: [Target] = [
   .executableTarget(
     name: "Sidecar",
     dependencies: [
-      "LebaConfiguration", "ControlAPI", "Discovery", "Failover", "Health", "Journal", "Model", "Proxy", "Threads", "CLinux", logging,
+      "LebaConfiguration", "ControlAPI", "Discovery", "Failover", "Health", "Journal", "Model", "Proxy", "Threads", "CLinux",
+      logging,
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
     ] + nio,

@@ -26,7 +26,8 @@ extension Group {
         ? nil : GroupMemory.Override(backend: override.backend.rawValue, force: override.force, pin: override.pin)
     }
     return GroupMemory(
-      group: name.rawValue, primary: (leader ?? remembered)?.rawValue, override: chosen, drained: drainedByOperator.map(\.rawValue).sorted(),
+      group: name.rawValue, primary: (leader ?? remembered)?.rawValue, override: chosen,
+      drained: drainedByOperator.map(\.rawValue).sorted(),
       automaticChanges: automaticChanges.instants.compactMap { clock.wall(at: $0)?.milliseconds },
       lastFailover: lastFailover.flatMap(clock.wall)?.milliseconds, failoverCount: failoverCount)
   }

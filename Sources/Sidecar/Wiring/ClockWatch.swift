@@ -22,7 +22,7 @@ struct ClockWatch {
     lastLook = now
     if let known {
       let difference = wall - (known.wall + (now - known.at))
-      if difference<Self.tolerance, difference>.zero - Self.tolerance { return nil }
+      if (.zero - Self.tolerance...Self.tolerance).contains(difference) { return nil }
     }
     known = (wall, now)
     return wall

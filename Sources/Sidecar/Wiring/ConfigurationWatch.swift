@@ -11,12 +11,13 @@ final class ConfigurationWatch: Sendable {
   private struct State {
     var contents: Data?
     var isScheduled = false
-    var source: (any DispatchSourceRead)?
   }
 
   private let file: String
   private let queue = DispatchQueue(label: "leba.configuration", qos: .utility)
   private let state: Mutex<State>
+  /// Touched on the queue only.
+  nonisolated(unsafe) private var source: (any DispatchSourceRead)?
 
   /// Looks at the file as it is now, before the caller reads it: what changes in between is not missed.
   init(_ file: String) {
@@ -28,20 +29,22 @@ final class ConfigurationWatch: Sendable {
   func start(onChange: @escaping @Sendable () -> Void) -> Bool {
     let watch = FileWatch([file])
     guard let descriptor = watch.descriptor else { return false }
-    let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-    source.setEventHandler { [weak self] in
-      watch.takeEvents()
-      self?.schedule(onChange)
+    queue.sync {
+      let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
+      source.setEventHandler { [weak self] in
+        watch.takeEvents()
+        self?.schedule(onChange)
+      }
+      source.resume()
+      self.source = source
     }
-    state.withLock { $0.source = source }
-    source.resume()
     return true
   }
 
   func stop() {
-    state.withLock { state in
-      state.source?.cancel()
-      state.source = nil
+    queue.sync {
+      source?.cancel()
+      source = nil
     }
   }
 

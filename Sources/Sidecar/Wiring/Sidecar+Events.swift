@@ -1,4 +1,5 @@
 import ControlAPI
+import Failover
 import Health
 import Journal
 import Model

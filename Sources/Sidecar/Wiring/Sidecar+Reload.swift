@@ -5,6 +5,7 @@ import Foundation
 import LebaConfiguration
 import Logging
 import Model
+import Synchronization
 
 /// Reading the configuration again while we run. Only what differs changes; a bad file changes nothing.
 extension Sidecar {
