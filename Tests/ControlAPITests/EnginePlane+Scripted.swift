@@ -105,7 +105,7 @@ extension EnginePlane {
   func windows() async -> [WindowSnapshot] { script.withLock { $0.windows } }
 
   func schedule(_ request: MaintenanceRequest, dryRun: Bool) async throws(ControlError) -> WindowSnapshot {
-    guard let start = WallTime(request.start, now: .now), let duration = Duration(text: request.duration) else {
+    guard let start = WallTime(request.start, now: .current), let duration = Duration(text: request.duration) else {
       throw .invalid("'\(request.start)' for '\(request.duration)' is no time")
     }
     let window = MaintenanceWindow(

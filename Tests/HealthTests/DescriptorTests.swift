@@ -12,7 +12,9 @@ import TestSupport
       // Dispatch makes its timer's descriptor when it is first needed, and traps if it cannot.
       try await Task.sleep(for: .milliseconds(1))
       let server = try await ScriptedServer { connection, event in
-        if case .received = event { connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") }
+        if case .received = event {  // Each probe has a connection of its own.
+          connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        }
       }
       try await Checking.run { checking in
         checking.replace([ProbeTarget(.http(HTTPCheck()), at: server.address)])
