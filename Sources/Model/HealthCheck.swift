@@ -31,6 +31,7 @@ package struct HealthCheck: Hashable, Sendable, CustomReflectable {
     var timeout: Duration
     var healthyThreshold: Int
     var unhealthyThreshold: Int
+    var keepsSentinel: Bool
   }
 
   /// Never changes, so that the tens of thousands of members that are asked the same question share one.
@@ -49,12 +50,12 @@ package struct HealthCheck: Hashable, Sendable, CustomReflectable {
 
   package init(
     kind: Kind, interval: Duration = .milliseconds(300), timeout: Duration = .milliseconds(300),
-    healthyThreshold: Int = 2, unhealthyThreshold: Int = 2
+    healthyThreshold: Int = 2, unhealthyThreshold: Int = 2, keepsSentinel: Bool = false
   ) {
     storage = Storage(
       Values(
         kind: kind, interval: interval, timeout: timeout, healthyThreshold: healthyThreshold,
-        unhealthyThreshold: unhealthyThreshold))
+        unhealthyThreshold: unhealthyThreshold, keepsSentinel: keepsSentinel))
   }
 
   package var kind: Kind {
@@ -79,6 +80,12 @@ package struct HealthCheck: Hashable, Sendable, CustomReflectable {
   package var unhealthyThreshold: Int {
     get { values.unhealthyThreshold }
     set { values.unhealthyThreshold = newValue }
+  }
+  /// Whether plain TCP probes, if they are frequent, keep a connection that says nothing, so that the death of the process is known
+  /// at once. Has to be asked for: a server that serves one connection at a time would serve nobody else meanwhile.
+  package var keepsSentinel: Bool {
+    get { values.keepsSentinel }
+    set { values.keepsSentinel = newValue }
   }
 
   package static func == (a: HealthCheck, b: HealthCheck) -> Bool { a.storage === b.storage || a.values == b.values }

@@ -190,7 +190,7 @@ import TestSupport
     // An hour: however starved this test is, the probe that is not answered does not time out before the stop.
     checking.replace([
       ProbeTarget(.http(HTTPCheck()), at: server.address, timeout: .seconds(3600)),
-      ProbeTarget(.tcp, at: server.address, member: .test(2)),
+      ProbeTarget(.tcp, at: server.address, member: .test(2), keepsSentinel: true),
     ])
     try await checking.outcomes(of: .test(2), atLeast: 1)
     // Before it is accepted there is nothing to see the end of.

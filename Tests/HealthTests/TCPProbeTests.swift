@@ -9,7 +9,7 @@ import TestSupport
     for place in [.v4, .v6, .unix(directory.file("s"))] as [ScriptedServer.Place] {
       let server = try await ScriptedServer(on: place) { _, _ in }
       try await Checking.run { checking in
-        checking.replace([ProbeTarget(.tcp, at: server.address)])
+        checking.replace([ProbeTarget(.tcp, at: server.address, keepsSentinel: true)])
         let outcomes = try await checking.outcomes(atLeast: 10)
         #expect(outcomes.allSatisfy { $0.isPass && $0.role == nil })
         try await eventually("the sentinel is there") { server.counts.open == 1 }
@@ -21,12 +21,14 @@ import TestSupport
     }
   }
 
-  /// One connection, the sentinel's; where there is to be none, no connection at all.
+  /// One connection, the sentinel's; where there is to be none, because probes are rare or nobody asked, no connection at all.
   @Test func `the server's program never hears of a probe`() async throws {
     let server = try await ScriptedServer { _, _ in }
     try await Checking.run { checking in
       checking.replace([
-        ProbeTarget(.tcp, at: server.address), ProbeTarget(.tcp, at: server.address, member: .test(2), interval: .seconds(2)),
+        ProbeTarget(.tcp, at: server.address, keepsSentinel: true),
+        ProbeTarget(.tcp, at: server.address, member: .test(2), interval: .seconds(2), keepsSentinel: true),
+        ProbeTarget(.tcp, at: server.address, member: .test(3)),
       ])
       try await checking.outcomes(atLeast: 30)
       for _ in 0..<3 {
@@ -44,7 +46,7 @@ import TestSupport
   @Test(arguments: [true, false]) func `a dying server has two witnesses at once`(reset: Bool) async throws {
     let server = try await ScriptedServer { _, _ in }
     try await Checking.run { checking in
-      checking.replace([ProbeTarget(.tcp, at: server.address, interval: .seconds(1))])
+      checking.replace([ProbeTarget(.tcp, at: server.address, interval: .seconds(1), keepsSentinel: true)])
       try await eventually("the sentinel is there") { server.counts.open == 1 }
       try await server.die(reset: reset)
       let outcomes = try await checking.outcomes(until: "refused") { $0.failure?.kind == .refused }
@@ -60,7 +62,7 @@ import TestSupport
       }
     }
     try await Checking.run { checking in
-      checking.replace([ProbeTarget(.tcp, at: server.address)])
+      checking.replace([ProbeTarget(.tcp, at: server.address, keepsSentinel: true)])
       let outcomes = try await checking.outcomes(atLeast: 20)
       #expect(outcomes.allSatisfy { $0.isPass })
     }

@@ -40,7 +40,8 @@ func makeProber(
 ) -> any Prober {
   switch target.check.kind {
   case .tcp:
-    return TCPProber(address: target.address, interval: target.check.interval, connector: connector, onEvent: onEvent)
+    let wantsSentinel = target.check.keepsSentinel && target.check.interval <= TCPProber.longestInterval
+    return TCPProber(address: target.address, wantsSentinel: wantsSentinel, connector: connector, onEvent: onEvent)
   case .tls(let check):
     return TLSProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
   case .http(let check):

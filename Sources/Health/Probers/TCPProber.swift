@@ -2,10 +2,10 @@ import Model
 
 /// A connect that succeeds is a pass. What the server sees of it is told in `Connector`.
 ///
-/// Where probes are frequent, a connection is kept between them as a sentinel: a process that dies ends it at once. But a server may
-/// also hang up on a client that says nothing, so its end by itself is no verdict: the server is asked again at once, and if
-/// that fails there are two witnesses, a millisecond after the death. If it passes, the server does not like quiet
-/// clients, and has none of ours for a while that grows.
+/// Where it is asked for and probes are frequent, a connection is kept between them as a sentinel: a process that dies ends it at once.
+/// But a server may also hang up on a client that says nothing, so its end by itself is no verdict: the server is asked again
+/// at once, and if that fails there are two witnesses, a millisecond after the death. If it passes, the server does not like
+/// quiet clients, and has none of ours for a while that grows.
 final class TCPProber: Prober {
   private struct Sentinel {
     let seat: SentinelSeats.Seat
@@ -30,10 +30,10 @@ final class TCPProber: Prober {
 
   var keepsSession: Bool { sentinel != nil }
 
-  init(address: SocketAddress, interval: Duration, connector: Connector, onEvent: @escaping (ProberEvent) -> Void) {
+  init(address: SocketAddress, wantsSentinel: Bool, connector: Connector, onEvent: @escaping (ProberEvent) -> Void) {
     self.address = address
     self.connector = connector
-    wantsSentinel = interval <= Self.longestInterval
+    self.wantsSentinel = wantsSentinel
     self.onEvent = onEvent
   }
 

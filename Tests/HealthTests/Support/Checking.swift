@@ -76,9 +76,10 @@ extension ProbeTarget {
   /// A timeout far above what a test may take: what passes does not depend on it.
   init(
     _ kind: HealthCheck.Kind, at address: SocketAddress, member: MemberKey = .test, interval: Duration = .milliseconds(30),
-    timeout: Duration = .seconds(30)
+    timeout: Duration = .seconds(30), keepsSentinel: Bool = false
   ) {
-    self.init(member: member, address: address, check: HealthCheck(kind: kind, interval: interval, timeout: timeout))
+    let check = HealthCheck(kind: kind, interval: interval, timeout: timeout, keepsSentinel: keepsSentinel)
+    self.init(member: member, address: address, check: check)
   }
 }
 
