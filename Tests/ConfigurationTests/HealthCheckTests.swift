@@ -36,6 +36,21 @@ import Testing
     #expect(try kind("type: postgres", of: .tcp) == .postgres(PostgresCheck()))
   }
 
+  @Test func aSentinelIsForConnectionsThatSayNothing() throws {
+    func check(_ text: String) throws -> HealthCheck {
+      try load(
+        """
+        backends: [{id: a, address: 10.0.0.1, port: 80, protocol: tcp}]
+        failover_groups: [{name: g, mode: normal, backends: [a], health_check: {\(text)}}]
+        """
+      ).groups[0].members[0].check
+    }
+    #expect(try check("interval: 1s").keepsSentinel == false)
+    #expect(try check("sentinel: true").keepsSentinel == true)
+    #expect(try check("type: tcp, sentinel: true").keepsSentinel == true)
+    #expect(throws: ConfigurationError.self) { try check("type: redis, sentinel: true") }
+  }
+
   @Test func keysOfOneTypeNameIt() throws {
     #expect(try kind("path: /x") == .http(HTTPCheck(path: "/x")))
     #expect(try kind("status: 204") == .http(HTTPCheck(statuses: [204...204])))

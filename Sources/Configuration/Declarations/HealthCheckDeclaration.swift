@@ -16,11 +16,14 @@ struct HealthCheckDeclaration: Hashable, Sendable {
   var healthyThreshold = 2
   var unhealthyThreshold = 2
   var predictive: Predictive?
+  var sentinel = false
 
   func check(for proto: BackendProtocol) -> HealthCheck {
-    HealthCheck(
+    var check = HealthCheck(
       kind: kind(for: proto), interval: interval, timeout: timeout, healthyThreshold: healthyThreshold,
       unhealthyThreshold: unhealthyThreshold)
+    if sentinel { check.keepsSentinel = true }
+    return check
   }
 
   /// One for each protocol, in the order of `BackendProtocol.allCases`; the same for all where the file fixes the question.
@@ -57,13 +60,21 @@ extension Format<HealthCheckDeclaration> {
   static var healthCheck: Self {
     .mapping(.other) { map in
       let usual = HealthCheckDeclaration()
+      let question = question(map) ?? usual.question
+      let sentinel = map.value("sentinel", .boolean)
+      if let sentinel, sentinel.value, question != .usual, question != .stated(.tcp) {
+        map.reader.error(
+          "'sentinel' belongs to checks of type tcp", "remove it: other checks keep their sessions by themselves where they can",
+          at: sentinel.position)
+      }
       return HealthCheckDeclaration(
-        question: question(map) ?? usual.question,
+        question: question,
         interval: map.value("interval", .duration(.milliseconds(50) ... .hours(1)))?.value ?? usual.interval,
         timeout: map.value("timeout", .duration(.milliseconds(10) ... .hours(1)))?.value ?? usual.timeout,
         healthyThreshold: map.value("healthy_threshold", .integer(1...100))?.value ?? usual.healthyThreshold,
         unhealthyThreshold: map.value("unhealthy_threshold", .integer(1...100))?.value ?? usual.unhealthyThreshold,
-        predictive: map.value("predictive", .predictive)?.value)
+        predictive: map.value("predictive", .predictive)?.value,
+        sentinel: sentinel?.value ?? usual.sentinel)
     }
   }
 
