@@ -104,7 +104,7 @@ extension EndToEnd {
       #expect(answer.output.contains("one") && answer.output.contains("two"), "\(answer.output)")
       let json = try await pair.leba.get("/api/v1/groups/web/explain").json
       #expect(json["rule"].string != nil && json["decision"].string?.contains("one") == true, "\(json)")
-      #expect(!json["changes"].array.isEmpty)
+      #expect(!json["would_change"].array.isEmpty)
       #expect(try await pair.leba.command("explain", "nothing").status == .exited(1))
     }
 

@@ -26,6 +26,8 @@ final class PostgresProber: Prober {
   private let loop: any EventLoop
   private let hashing: NIOThreadPool
   private let onEvent: (ProberEvent) -> Void
+  /// Since when there was something received and nothing replayed.
+  private var unplayedSince: Instant?
   private var session: Session?
   private var isProbing = false
   /// Why TLS is not asked for any more, although it is preferred.
@@ -105,7 +107,7 @@ final class PostgresProber: Prober {
     case .answered(let status):
       session?.isEstablished = true
       isProbing = false
-      let replication = Replication(timeline: status.timeline, lagTime: status.lagTime, lagBytes: status.lagBytes)
+      let replication = Replication(timeline: status.timeline, lagTime: lagTime(status), lagBytes: status.lagBytes)
       onEvent(.passed(status.isInRecovery ? .replica : .primary, replication))
     case .fail(let reason):
       // To this depth it does not matter who we are: a server that refuses us by name has started, for it refuses everybody
@@ -120,6 +122,18 @@ final class PostgresProber: Prober {
         fail(failure.kind == .authentication ? setback ?? failure : failure)
       }
     }
+  }
+
+  /// A standby that has replayed nothing since its start cannot say how late it is. It is at least as late as what it holds back has
+  /// been waiting before our eyes.
+  private func lagTime(_ status: RecoveryStatus) -> Duration? {
+    guard status.lagTime == nil, let bytes = status.lagBytes, bytes > 0 else {
+      unplayedSince = nil
+      return status.lagTime
+    }
+    let now = Instant.now
+    unplayedSince = unplayedSince ?? now
+    return unplayedSince.map { now - $0 }
   }
 
   private func startTLS() {
