@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import Foundation
 
 /// `leba`: the executable. Commands parse and print; everything else is in the libraries they wire together.
@@ -16,6 +17,7 @@ struct Leba: AsyncParsableCommand {
 
   /// The parser's own exit code for wrong usage is 64; the contract says 2.
   static func main() async {
+    leba_share_heap()
     do {
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {
