@@ -40,7 +40,7 @@ struct GroupSummary: Encodable {
     try values.encode(group.nextAllowedChange?.wallClock(now: now), forKey: .nextAllowedChange)
     try values.encode(group.recentFailovers, forKey: .recentFailovers)
     try values.encode(group.suspension, forKey: .suspension)
-    try values.encode(group.shadowPrimary != nil, forKey: .shadow)
+    try values.encode(group.isShadow, forKey: .shadow)
     try values.encode(group.shadowPrimary?.rawValue, forKey: .shadowPrimary)
   }
 }

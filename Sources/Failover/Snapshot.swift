@@ -31,7 +31,9 @@ package struct GroupSnapshot: Hashable, Sendable {
   package let recentFailovers: Int
   /// Why automatic changes are suspended; nil when they are not.
   package let suspension: String?
-  /// In shadow mode: who would be the primary.
+  /// Decides and records, and does not act.
+  package let isShadow: Bool
+  /// In shadow mode: who would be the primary, where that is somebody else.
   package let shadowPrimary: BackendID?
   /// How many addresses of DNS answers were refused, by the group's own `allowed_cidrs`, since the group exists.
   package let refusedAddresses: UInt64
@@ -97,7 +99,8 @@ extension Group {
       failback: failback(at: now), effectiveInterval: effectiveInterval(at: now),
       nextAllowedChange: nextAllowedChange.flatMap { $0 > now ? $0 : nil },
       recentFailovers: automaticChanges.count(within: specification.maximumFailovers?.within ?? .seconds(3600), before: now),
-      suspension: suspensionText(at: now), shadowPrimary: shadowPrimary, refusedAddresses: refusedAddresses,
+      suspension: suspensionText(at: now), isShadow: specification.shadow,
+      shadowPrimary: shadowPrimary, refusedAddresses: refusedAddresses,
       members: zip(members, routes).map { snapshot(of: $0, route: $1, at: now) })
   }
 

@@ -40,6 +40,10 @@ extension EndToEnd {
       // The history of the first life is there, and it is whole.
       let kinds = try await second.events(of: "web").compactMap { $0["kind"].string }
       #expect(kinds.contains("failover") && kinds.contains("elected"), "\(kinds)")
+      try await eventually("the history is found whole") {
+        try await second.get("/api/v1/status").json["journal"]["records"].int ?? 0 >= 3
+      }
+      #expect(try await second.get("/api/v1/status").json["journal"]["broken_at"] == .null)
       let events = try await second.command("events", "--group", "web")
       #expect(events.status == .exited(0) && events.output.contains("failover"), "\(events)")
     }

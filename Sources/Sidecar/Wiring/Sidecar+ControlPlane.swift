@@ -38,9 +38,12 @@ extension Sidecar: ControlPlane {
   }
 
   private var journalView: StatusView.Journal {
+    let verdict = auditVerdict.withLock { $0 }
+    let records: Int? = if case .whole(let records) = verdict { records } else { nil }
+    let brokenAt: String? = if case .broken(let at, let problem) = verdict { "record \(at): \(problem)" } else { nil }
     switch journal.state {
-    case .open(let path): StatusView.Journal(path: path, problem: nil)
-    case .unavailable(let reason): StatusView.Journal(path: nil, problem: reason)
+    case .open(let path): return StatusView.Journal(path: path, problem: nil, records: records, brokenAt: brokenAt)
+    case .unavailable(let reason): return StatusView.Journal(path: nil, problem: reason, records: records, brokenAt: brokenAt)
     }
   }
 

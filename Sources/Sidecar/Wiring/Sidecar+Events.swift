@@ -2,7 +2,10 @@ import ControlAPI
 import Failover
 import Health
 import Journal
+import LebaConfiguration
+import Logging
 import Model
+import Synchronization
 
 /// The audit history, as the API asks for it.
 extension Sidecar {
@@ -14,6 +17,19 @@ extension Sidecar {
     return EventPage(
       records: records.prefix(query.limit).map(EventRecord.init), hasMore: records.count > query.limit,
       lastSequence: UInt64(max(0, journal.lastRecord)))
+  }
+
+  /// Once a run, beside everything else: a hundred thousand records take a second.
+  func verifyHistory() {
+    Task {
+      let verdict = await journal.verifyAudit()
+      auditVerdict.withLock { $0 = verdict }
+      if case .broken(let record, let problem) = verdict {
+        logger.error(
+          "the audit history in \(configuration.stateDirectory) is broken at record \(record): \(problem); what follows is chained to what is left"
+        )
+      }
+    }
   }
 
   func memberStatistics() async -> [MemberKey: MemberStatistics] {

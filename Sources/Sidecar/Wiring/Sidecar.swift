@@ -27,6 +27,8 @@ final class Sidecar: Sendable {
   /// What is recorded, for those who listen through the API.
   let eventFeed = EventFeed()
   private let watch: ConfigurationWatch?
+  /// What the audit history that earlier runs left is worth; nil until that is known.
+  let auditVerdict = Mutex<AuditVerdict?>(nil)
   let startedAt = ContinuousClock.now
   let phase = Mutex(Phase.starting)
   enum Phase {
@@ -144,6 +146,7 @@ final class Sidecar: Sendable {
       return ((), effects)
     }
     phase.withLock { $0 = .running }
+    verifyHistory()
     logger.notice(
       """
       leba \(VersionCommand.current) is running: engine \(proxy.engineInUse), at most \(proxy.connectionLimit) connections, \
