@@ -90,16 +90,6 @@ package struct Health: Hashable, Sendable {
   }
 }
 
-extension ProbeFailure.Kind {
-  /// The kernel or the peer answered at once: asking again costs a millisecond, and waiting an interval would only lose time.
-  package var isAbrupt: Bool {
-    switch self {
-    case .refused, .reset, .closed, .unreachable: true
-    case .timedOut, .badResponse, .protocolError, .authentication, .local: false
-    }
-  }
-}
-
 extension DataPathSignal.Kind {
   /// The failure this signal stands for, or nil where it is only a reason to look.
   var failure: ProbeFailure? {

@@ -47,6 +47,14 @@ package struct ProbeFailure: Hashable, Sendable, CustomStringConvertible {
     case authentication
     /// This host could not even try: no descriptors, no ports.
     case local
+
+    /// The kernel or the peer answered at once: asking again costs a millisecond, and waiting an interval would only lose time.
+    package var isAbrupt: Bool {
+      switch self {
+      case .refused, .reset, .closed, .unreachable: true
+      case .timedOut, .badResponse, .protocolError, .authentication, .local: false
+      }
+    }
   }
 
   package let kind: Kind

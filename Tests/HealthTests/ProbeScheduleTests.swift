@@ -199,6 +199,72 @@ import Testing
     #expect(schedule.start(now: at(304)) == [0])
   }
 
+  /// A refusal is confirmed at once, but only the first: what goes on refusing is not asked more often than anybody else.
+  @Test mutating func `a first abrupt failure is confirmed without the minimum gap`() {
+    for (kind, gap) in [(ProbeFailure.Kind.refused, 2), (.badResponse, 20), (.local, 20)] as [(ProbeFailure.Kind, Int64)] {
+      var schedule = schedule()
+      _ = schedule.start(now: at(0))
+      schedule.finished(0, using: &random)
+      schedule.learn(.failed(ProbeFailure(kind, "")), of: 0)
+      schedule.probeSoon(0, now: at(1))
+      #expect(schedule.nextLook == at(gap), "\(kind)")
+      #expect(schedule.start(now: at(gap)) == [0])
+      schedule.finished(0, using: &random)
+      schedule.learn(.failed(ProbeFailure(.reset, "")), of: 0)
+      if kind == .refused {
+        schedule.probeSoon(0, now: at(3))
+        #expect(schedule.nextLook == at(22))
+      }
+    }
+  }
+
+  @Test func `nobody is late before the first pass, nor where a companion could not decide`() {
+    var schedule = schedule()
+    #expect(schedule.patience(with: 0, unhealthyThreshold: 2) == nil)
+    schedule.learn(.passed(latency: .milliseconds(1), role: nil), of: 0)
+    #expect(schedule.patience(with: 0, unhealthyThreshold: 1) == nil)
+    #expect(schedule.patience(with: 0, unhealthyThreshold: 2) == .milliseconds(10))
+    schedule.learn(.failed(ProbeFailure(.local, "no descriptors")), of: 0)
+    #expect(schedule.patience(with: 0, unhealthyThreshold: 2) == .milliseconds(10))
+    schedule.learn(.failed(ProbeFailure(.timedOut, "")), of: 0)
+    #expect(schedule.patience(with: 0, unhealthyThreshold: 2) == nil)
+    #expect(schedule.patience(with: 0, unhealthyThreshold: 3) == .milliseconds(10))
+    for _ in 0..<1000 { schedule.learn(.failed(ProbeFailure(.timedOut, "")), of: 0) }
+    #expect(schedule.patience(with: 0, unhealthyThreshold: 3) == nil)
+    #expect(schedule.patience(with: 99, unhealthyThreshold: 3) == nil)
+    // Another check is another question: what is known of the answers to the old one is forgotten.
+    schedule.learn(.passed(latency: .milliseconds(1), role: nil), of: 0)
+    schedule.change(0, interval: Self.interval, now: at(1))
+    #expect(schedule.patience(with: 0, unhealthyThreshold: 2) == nil)
+  }
+
+  @Test mutating func `companions take slots, and only what others do not need`() {
+    var schedule = schedule(of: 10, slots: 8)
+    let early = schedule.startCompanion(of: 0)
+    #expect(!early)
+    #expect(schedule.start(now: at(0)) == [0])
+    let (first, second) = (schedule.startCompanion(of: 0), schedule.startCompanion(of: 0))
+    #expect(first && !second)
+    #expect(schedule.start(now: at(0) + .microseconds(100)) == [1])
+    let third = schedule.startCompanion(of: 1)
+    #expect(third)
+    // Half of the slots are taken now.
+    #expect(schedule.start(now: at(10)) == [2, 3, 4, 5])
+    let fourth = schedule.startCompanion(of: 2)
+    #expect(!fourth)
+    // A companion may outlast its probe, and keeps its slot.
+    schedule.finished(0, using: &random)
+    #expect(schedule.start(now: at(20)) == [6])
+    schedule.companionFinished(of: 0)
+    schedule.companionFinished(of: 0)
+    #expect(schedule.start(now: at(30)) == [7])
+    // A member that is removed leaves both of its slots.
+    schedule.remove(1)
+    schedule.companionFinished(of: 1)
+    #expect(schedule.start(now: at(40)) == [8, 9])
+    #expect(schedule.nextLook == nil)
+  }
+
   @Test func looksShareWhatHappensClosely() {
     var schedule = schedule()
     _ = schedule.start(now: at(0))
@@ -217,14 +283,15 @@ import Testing
   /// Random events against what must always hold.
   @Test(arguments: 0..<20) mutating func randomEvents(seed: Int) {
     var random = SeededGenerator(seed: UInt64(seed))
-    var schedule = ProbeSchedule(maximumInFlight: 3)
+    var schedule = ProbeSchedule(maximumInFlight: 6)
     var known: Set<UInt32> = []
     var running: Set<UInt32> = []
+    var companions: Set<UInt32> = []
     var now = at(0)
     for _ in 0..<5000 {
       now = now + .microseconds(Int64.random(in: 0...20_000, using: &random))
       let member = UInt32.random(in: 0..<12, using: &random)
-      switch Int.random(in: 0..<10, using: &random) {
+      switch Int.random(in: 0..<13, using: &random) {
       case 0 where known.count < 12:
         let new = schedule.add(interval: .milliseconds(Int64.random(in: 1...400, using: &random)), now: now)
         #expect(new < 12 && known.insert(new).inserted)
@@ -232,19 +299,27 @@ import Testing
         schedule.remove(member)
         known.remove(member)
         running.remove(member)
+        companions.remove(member)
       case 2: schedule.probeSoon(member, now: now)
       case 3: schedule.sessionEnded(member, now: now)
       case 4, 5, 6:
         schedule.finished(member, using: &self.random)
         running.remove(member)
+      case 7 where schedule.startCompanion(of: member):
+        #expect(running.contains(member) && companions.insert(member).inserted)
+      case 8:
+        schedule.companionFinished(of: member)
+        companions.remove(member)
+      case 9: schedule.learn(.failed(ProbeFailure(.refused, "")), of: member)
       default:
         for started in schedule.start(now: now) {
           #expect(known.contains(started) && running.insert(started).inserted)
         }
       }
-      #expect(running.count <= 3)
+      let inFlight = running.count + companions.count
+      #expect(inFlight <= 6)
       // Whoever is known is running, or will be looked at.
-      #expect(running.count == 3 || known.subtracting(running).isEmpty || schedule.nextLook != nil)
+      #expect(inFlight == 6 || known.subtracting(running).isEmpty || schedule.nextLook != nil)
     }
   }
 }

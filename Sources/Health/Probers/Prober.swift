@@ -33,20 +33,22 @@ enum ProberEvent: Hashable, Sendable {
   case sessionClosed
 }
 
-/// `hashing`: for what would hold up the loop. `connector`: for what needs a connection and no channel.
+/// `hashing`: for what would hold up the loop. `connector`: for what needs a connection and no channel. `isForOneProbe`: it need not
+/// keep a connection for the next.
 func makeProber(
-  for target: ProbeTarget, on loop: any EventLoop, hashing: NIOThreadPool, connector: Connector,
+  for target: ProbeTarget, on loop: any EventLoop, hashing: NIOThreadPool, connector: Connector, isForOneProbe: Bool = false,
   onEvent: @escaping (ProberEvent) -> Void
 ) -> any Prober {
   switch target.check.kind {
   case .tcp:
-    let wantsSentinel = target.check.keepsSentinel && target.check.interval <= TCPProber.longestInterval
+    let wantsSentinel = !isForOneProbe && target.check.keepsSentinel && target.check.interval <= TCPProber.longestInterval
     return TCPProber(address: target.address, wantsSentinel: wantsSentinel, connector: connector, onEvent: onEvent)
   case .tls(let check):
     return TLSProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
   case .http(let check):
-    let seats = target.check.interval <= HTTPConnectionSeats.longestInterval ? HTTPConnectionSeats.shared : nil
-    return HTTPProber(check: check, address: target.address, loop: loop, keptIn: seats, onEvent: onEvent)
+    let isKept = !isForOneProbe && target.check.interval <= HTTPConnectionSeats.longestInterval
+    return HTTPProber(
+      check: check, address: target.address, loop: loop, keptIn: isKept ? HTTPConnectionSeats.shared : nil, onEvent: onEvent)
   case .postgres(let check):
     return PostgresProber(check: check, address: target.address, loop: loop, hashing: hashing, onEvent: onEvent)
   case .mysql(let check):

@@ -7,21 +7,6 @@ import NIOPosix
 final class ProbeRunner {
   typealias Number = ProbeSchedule.Number
 
-  /// A member that is being probed, or keeps a session. The others are no more than their rows in the table and the schedule.
-  private struct Activity {
-    let prober: any Prober
-    /// Sets apart what probers of members say that had this number before.
-    let serial: UInt64
-    var probe: Probe?
-  }
-
-  private struct Probe {
-    let start: Instant
-    let timeout: Duration
-    /// Of all time, when it began.
-    let lateness: Duration
-  }
-
   /// Descriptors and SYNs in flight at one time; more members than this are probed in turn.
   private static let maximumInFlight = 512
 
@@ -35,8 +20,9 @@ final class ProbeRunner {
   private var schedule = ProbeSchedule(maximumInFlight: ProbeRunner.maximumInFlight)
   private var active: [Number: Activity] = [:]
   private var lastSerial: UInt64 = 0
-  /// Of the probes in flight.
+  /// Of the probes in flight: when they are late, and then when their time is over.
   private var timeouts = DeadlineHeap()
+  private var companions = Companions()
   private var failures = FailurePool()
   private var alarm: (at: Instant, task: Scheduled<Void>)?
   private var isLooking = false
@@ -78,7 +64,7 @@ final class ProbeRunner {
   }
 
   func stop() {
-    for number in Array(active.keys) { drop(number) }
+    for number in Array(active.keys) + companions.numbers { drop(number) }
     alarm?.task.cancel()
     alarm = nil
     schedule = ProbeSchedule(maximumInFlight: 0)
@@ -105,6 +91,7 @@ final class ProbeRunner {
   private func drop(_ number: Number) {
     timeouts.remove(number)
     active.removeValue(forKey: number)?.prober.stop()
+    companions.remove(number)?.prober.stop()
   }
 
   /// Starts what is due, and sets the alarm for what is next.
@@ -123,8 +110,8 @@ final class ProbeRunner {
   }
 
   private func setAlarm() {
-    let (look, timeout) = (schedule.nextLook, timeouts.earliest)
-    guard let next = look.map({ min($0, timeout ?? $0) }) ?? timeout else { return }
+    let timeout = earlier(timeouts.earliest, companions.earliestTimeout)
+    guard let next = earlier(schedule.nextLook, timeout) else { return }
     if let alarm {
       if alarm.at <= next { return }
       alarm.task.cancel()
@@ -152,25 +139,98 @@ final class ProbeRunner {
   private func expire(now: Instant) {
     while let number = timeouts.popExpired(at: now) {
       guard let activity = active[number], let probe = activity.probe else { continue }
-      let deadline = ledger.withLateness {
-        $0.extendedDeadline(start: probe.start, timeout: probe.timeout, before: probe.lateness, now: now)
-      }
-      if let deadline {
+      if probe.isWatched {
+        doubt(number, probe, now: now)
+      } else if let deadline = extendedDeadline(of: probe, now: now) {
         timeouts.set(number, at: deadline)
       } else {
         finish(number, .failed(activity.prober.timeOut(after: probe.timeout)))
       }
     }
+    while let (number, activity) = companions.popExpired(at: now) {
+      guard let probe = activity.probe else { continue }
+      if let deadline = extendedDeadline(of: probe, now: now) {
+        companions.extend(number, until: deadline)
+      } else {
+        finishCompanion(number, .failed(activity.prober.timeOut(after: probe.timeout)))
+      }
+    }
+  }
+
+  private func extendedDeadline(of probe: Activity.Probe, now: Instant) -> Instant? {
+    ledger.withLateness { $0.extendedDeadline(start: probe.start, timeout: probe.timeout, before: probe.lateness, now: now) }
   }
 
   private func begin(_ number: Number) {
     guard let target = ledger.withTable({ $0.target(number) }) else { return }
-    let (now, timeout) = (Instant.now, target.check.timeout)
+    let patience = patience(with: number, target.check)
     var activity = active[number] ?? makeActivity(number, target)
-    activity.probe = Probe(start: now, timeout: timeout, lateness: ledger.withLateness { $0.total })
+    let probe = makeProbe(timeout: target.check.timeout, isWatched: patience != nil)
+    activity.probe = probe
     active[number] = activity
-    timeouts.set(number, at: now + timeout)
+    timeouts.set(number, at: probe.start + (patience ?? probe.timeout))
     activity.prober.begin()
+  }
+
+  private func makeProbe(timeout: Duration, isWatched: Bool = false) -> Activity.Probe {
+    Activity.Probe(start: .now, timeout: timeout, lateness: ledger.withLateness { $0.total }, isWatched: isWatched)
+  }
+
+  /// When a probe of the member is late; nil: it may take its time.
+  private func patience(with number: Number, _ check: HealthCheck) -> Duration? {
+    guard check.allowsCompanion, !schedule.hasCompanion(number),
+      let patience = schedule.patience(with: number, unhealthyThreshold: check.unhealthyThreshold), patience < check.timeout
+    else { return nil }
+    return patience
+  }
+
+  /// The probe is late: a second one begins beside it, unless it is this host that is late.
+  private func doubt(_ number: Number, _ probe: Activity.Probe, now: Instant) {
+    guard let target = ledger.withTable({ $0.target(number) }) else { return }
+    let (timeout, lost) = (probe.start + probe.timeout, ledger.withLateness { $0.total } - probe.lateness)
+    // Nil, if meanwhile a kept session or a companion has told enough.
+    let late = patience(with: number, target.check).map { probe.start + $0 + lost } ?? timeout
+    if late > now, late < timeout {
+      timeouts.set(number, at: late)
+      return
+    }
+    active[number]?.probe?.isWatched = false
+    timeouts.set(number, at: timeout)
+    if late < timeout, schedule.startCompanion(of: number) { beginCompanion(number, target) }
+  }
+
+  private func beginCompanion(_ number: Number, _ target: ProbeTarget) {
+    lastSerial += 1
+    let serial = lastSerial
+    let prober = makeProber(for: target, on: loop, hashing: hashing, connector: connector, isForOneProbe: true) {
+      [weak self] event in
+      guard let self, let companion = self.companions[number], companion.serial == serial else { return }
+      self.received(event, ofCompanion: companion, of: number)
+    }
+    let probe = makeProbe(timeout: target.check.timeout)
+    companions.add(Activity(prober: prober, serial: serial, probe: probe), of: number, until: probe.start + probe.timeout)
+    prober.begin()
+  }
+
+  private func received(_ event: ProberEvent, ofCompanion companion: Activity, of number: Number) {
+    switch event {
+    case .passed(let role, let replication):
+      guard let start = companion.probe?.start else { return }
+      finishCompanion(number, .passed(latency: .now - start, role: role, replication: replication))
+    case .failed(let failure, _):
+      finishCompanion(number, .failed(failure))
+    case .sessionEnded, .sessionClosed:
+      // Its only probe is over before that.
+      break
+    }
+  }
+
+  private func finishCompanion(_ number: Number, _ outcome: ProbeOutcome) {
+    guard let companion = companions.remove(number) else { return }
+    companion.prober.stop()
+    schedule.companionFinished(of: number)
+    report(number, outcome)
+    look()
   }
 
   private func makeActivity(_ number: Number, _ target: ProbeTarget) -> Activity {
@@ -221,6 +281,7 @@ final class ProbeRunner {
 
   private func report(_ number: Number, _ outcome: ProbeOutcome) {
     let outcome = failures.shared(outcome)
+    schedule.learn(outcome, of: number)
     let (isNews, key) = ledger.withTable { ($0.record(outcome, of: number), $0.key(number)) }
     guard let key else { return }
     if isNews { log(key, outcome) }
@@ -240,4 +301,9 @@ final class ProbeRunner {
       logger.info("probe fails", metadata: metadata)
     }
   }
+}
+
+private func earlier(_ a: Instant?, _ b: Instant?) -> Instant? {
+  guard let a, let b else { return a ?? b }
+  return min(a, b)
 }

@@ -3,7 +3,7 @@ import Model
 /// When each member is probed. Pure: it is told the time, and says who is to be probed now and when to ask again.
 ///
 /// A member is a small number here, given out when it is added. It is either scheduled for an instant or being probed, never both,
-/// so there are never two probes of it in flight. When all slots are taken, members that are due simply stay due: the longest overdue
+/// so there are never two probes of it in flight, but for the companion of one that is late. When all slots are taken, members that are due simply stay due: the longest overdue
 /// comes first as soon as there is a slot. Nothing costs more than the logarithm of the number of members.
 struct ProbeSchedule {
   typealias Number = UInt32
@@ -12,15 +12,30 @@ struct ProbeSchedule {
     case free, scheduled, probing
   }
 
+  private struct Marks: OptionSet {
+    let rawValue: UInt8
+
+    /// No probe of it has ended yet.
+    static let new = Marks(rawValue: 1)
+    /// A second probe is in flight, beside the first or beyond it.
+    static let companion = Marks(rawValue: 2)
+    /// The last news of it was a refusal or a broken connection.
+    static let abrupt = Marks(rawValue: 4)
+  }
+
   /// Plain numbers, 32 bytes: there is one for each of tens of thousands.
   private struct Entry {
     let interval: Int64
-    var phase = Phase.scheduled
     /// Of the probe in flight, or else of the last one.
     var start = Instant.never
     var lastReconnect = Instant.never
-    /// No probe of it has ended yet.
-    var isNew = true
+    var usual = UsualLatency()
+    var phase = Phase.scheduled
+    var marks: Marks = .new
+    /// Since the last pass; stops at the largest value.
+    var failures: UInt8 = 0
+
+    var probesInFlight: Int { (phase == .probing ? 1 : 0) + (marks.contains(.companion) ? 1 : 0) }
 
     func after(_ instant: Instant, factor: Double = 1) -> Instant { instant + .nanoseconds(interval) * factor }
   }
@@ -28,8 +43,11 @@ struct ProbeSchedule {
   /// A burst of news shares one look.
   static let granularity = Duration.milliseconds(2)
   /// Between the starts of two probes of one member, whoever asks: thousands of failed connects a second must not become
-  /// thousands of probes, and two probes closer than this hardly count as two observations.
+  /// thousands of probes.
   static let minimumGap = Duration.milliseconds(20)
+  /// The same after a first failure that was abrupt. What a second look is to rule out, one reset of an overflowing queue, is
+  /// over by then; and a server that restarts is away for longer than either gap, so the longer one would only lose time.
+  static let confirmationGap = Duration.milliseconds(2)
   /// Between the first probes of members that come together, in however many groups.
   static let spread = Duration.microseconds(100)
   /// Between probes that somebody asked for: as many as there may be, they leave room for those that are planned.
@@ -69,13 +87,13 @@ struct ProbeSchedule {
   /// As if the member were removed and added again.
   mutating func change(_ member: Number, interval: Duration, now: Instant) {
     guard let entry = entry(member) else { return }
-    if entry.phase == .probing { inFlight -= 1 }
+    inFlight -= entry.probesInFlight
     begin(member, interval: interval, now: now)
   }
 
   mutating func remove(_ member: Number) {
     guard let entry = entry(member) else { return }
-    if entry.phase == .probing { inFlight -= 1 }
+    inFlight -= entry.probesInFlight
     entries[Int(member)].phase = .free
     due.remove(member)
     free.append(member)
@@ -100,16 +118,61 @@ struct ProbeSchedule {
     inFlight -= 1
     // Jitter only ever shortens, so that the detection time computed from the interval stays true. The first gap is anything
     // from a half to a whole interval: members that came together do not stay together.
-    let factor = Double.random(in: entry.isNew ? 0.5...1 : 0.95...1, using: &random)
-    entries[Int(member)].isNew = false
+    let factor = Double.random(in: entry.marks.contains(.new) ? 0.5...1 : 0.95...1, using: &random)
+    entries[Int(member)].marks.remove(.new)
     entries[Int(member)].phase = .scheduled
     due.set(member, at: entry.after(entry.start, factor: factor))
+  }
+
+  /// What a probe or a kept session has told of the member.
+  mutating func learn(_ outcome: ProbeOutcome, of member: Number) {
+    guard entry(member) != nil else { return }
+    switch outcome {
+    case .passed(let latency, _, _):
+      entries[Int(member)].usual.record(latency)
+      entries[Int(member)].failures = 0
+      entries[Int(member)].marks.remove(.abrupt)
+    case .failed(let failure):
+      // That this host could not ask says nothing about the member.
+      if failure.kind == .local { return }
+      if entries[Int(member)].failures < .max { entries[Int(member)].failures += 1 }
+      if failure.kind.isAbrupt {
+        entries[Int(member)].marks.insert(.abrupt)
+      } else {
+        entries[Int(member)].marks.remove(.abrupt)
+      }
+    }
+  }
+
+  /// How long a probe may take before a companion is worth its cost; nil where it never is. While nothing is known of the member there is
+  /// nothing to be late against, and a failure that decides, or comes after the decision, needs no companion.
+  func patience(with member: Number, unhealthyThreshold: Int) -> Duration? {
+    guard let entry = entry(member), Int(entry.failures) + 1 < unhealthyThreshold else { return nil }
+    return entry.usual.patience
+  }
+
+  func hasCompanion(_ member: Number) -> Bool { entry(member)?.marks.contains(.companion) == true }
+
+  /// Whether a second probe may begin beside the late one in flight. The slots that probes of others may need are not for it.
+  mutating func startCompanion(of member: Number) -> Bool {
+    guard let entry = entry(member), entry.phase == .probing, !entry.marks.contains(.companion), inFlight < maximumInFlight / 2
+    else { return false }
+    entries[Int(member)].marks.insert(.companion)
+    inFlight += 1
+    return true
+  }
+
+  mutating func companionFinished(of member: Number) {
+    guard let entry = entry(member), entry.marks.contains(.companion) else { return }
+    entries[Int(member)].marks.remove(.companion)
+    inFlight -= 1
   }
 
   /// Somebody saw something. A probe in flight is answer enough.
   mutating func probeSoon(_ member: Number, now: Instant) {
     guard let entry = entry(member) else { return }
-    let wanted = max(now, entry.start + Self.minimumGap, nextEarlyProbe)
+    let gap = entry.failures == 1 && entry.marks.contains(.abrupt) ? Self.confirmationGap : Self.minimumGap
+    let wanted = max(now, entry.start + gap, nextEarlyProbe)
     if advance(member, to: wanted) { nextEarlyProbe = max(now, nextEarlyProbe) + Self.earlySpread }
   }
 

@@ -73,12 +73,13 @@ extension MemberKey {
 }
 
 extension ProbeTarget {
-  /// A timeout far above what a test may take: what passes does not depend on it.
+  /// A timeout far above what a test may take: what passes does not depend on it. One failure is enough, so that probes of a busy
+  /// machine have no companions.
   init(
     _ kind: HealthCheck.Kind, at address: SocketAddress, member: MemberKey = .test, interval: Duration = .milliseconds(30),
     timeout: Duration = .seconds(30), keepsSentinel: Bool = false
   ) {
-    let check = HealthCheck(kind: kind, interval: interval, timeout: timeout, keepsSentinel: keepsSentinel)
+    let check = HealthCheck(kind: kind, interval: interval, timeout: timeout, unhealthyThreshold: 1, keepsSentinel: keepsSentinel)
     self.init(member: member, address: address, check: check)
   }
 }

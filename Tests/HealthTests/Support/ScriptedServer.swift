@@ -26,6 +26,10 @@ final class ScriptedServer: Sendable {
 
     func send(_ bytes: [UInt8]) { channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil) }
     func send(_ text: String) { send(Array(text.utf8)) }
+    func send(_ text: String, after delay: TimeAmount) {
+      let channel = channel
+      channel.eventLoop.scheduleTask(in: delay) { channel.writeAndFlush(ByteBuffer(string: text), promise: nil) }
+    }
     /// What is sent and received from here on is encrypted. What was received in the same read is not.
     func startTLS(_ context: NIOSSLContext) {
       try? channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context), position: .first)
