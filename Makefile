@@ -1,7 +1,7 @@
 # What a person, and CI, asks of this repository. Each target installs what it is missing first (see scripts/setup).
 # Demo and tests use the same release build, in .build/release.
 
-.PHONY: help build demo test fuzz check bench-dns clean
+.PHONY: help build demo test fuzz check bench-dns bench-failover clean
 
 help:
 	@echo 'make build   the leba binary: .build/release/leba'
@@ -9,6 +9,7 @@ help:
 	@echo 'make test    unit tests, simulation, and end to end with real DNS, PostgreSQL and nginx'
 	@echo 'make fuzz    a minute of mutated packets for the DNS parser, under libFuzzer (scripts/fuzz takes the seconds)'
 	@echo 'make bench-dns  discovery with 10 000 names: memory, CPU, spread, time to the data path; ten minutes'
+	@echo 'make bench-failover  a killed and a frozen primary, beside HAProxy; decisions and probes at size; two minutes'
 	@echo 'make check   formatting and script checks; what CI runs first'
 
 build:
@@ -35,6 +36,11 @@ bench-dns:
 	@scripts/setup test
 	swift build -c release --product leba
 	bench/dns
+
+bench-failover:
+	@scripts/setup test
+	swift build -c release --product leba
+	bench/failover
 
 clean:
 	rm -rf .build
