@@ -121,7 +121,8 @@ struct GroupAuditor {
   }
 
   mutating func check(
-    _ input: Input, before: Group?, after: Group, records: [Decision], route: GroupRoute?, _ surroundings: Surroundings, now: Instant
+    _ input: Input, before: Group?, after: Group, records: [Decision], route: GroupRoute?, _ surroundings: Surroundings,
+    now: Instant
   ) -> [String] {
     self.surroundings = surroundings
     listen(to: input, before: before, now: now)
@@ -332,7 +333,9 @@ struct GroupAuditor {
       let isOrderedOut = drained.contains(member.id) || surroundings.draining.contains(member.id)
       let isInMaintenance = sources.contains { $0.maintenance } || surroundings.inMaintenance.contains(member.id)
       guard isDrained || isOrderedOut || isInMaintenance else {
-        if !sources.isEmpty, member.administrative != .inService { wrong.append("\(member.id) is out of service, and nobody wants it") }
+        if !sources.isEmpty, member.administrative != .inService {
+          wrong.append("\(member.id) is out of service, and nobody wants it")
+        }
         continue
       }
       let standing = route?.members.first { $0.backend == member.id }?.standing
@@ -351,9 +354,12 @@ struct GroupAuditor {
     var expected = before?.leader == after.leader ? 0 : 1
     // A group that became a normal one has no primary any more.
     if case .event(.groupsConfigured) = input, after.leader == nil { expected = 0 }
+    // Who led before a restart may be found again when it is time to go back from it.
+    if changes.count == 2, changes[0].kind == .elected, changes[1].kind == .failback { expected = 2 }
     if changes.count != expected { wrong.append("\(changes.count) records of a change of primary") }
+    if let first = changes.first, first.from != before?.leader { wrong.append("the record names others") }
+    if let last = changes.last, last.to != after.leader { wrong.append("the record names others") }
     for change in changes {
-      if change.from != before?.leader || change.to != after.leader { wrong.append("the record names others") }
       if change.evidence.isEmpty { wrong.append("the record has no evidence") }
       wrong += justificationViolations(change, before, after, now)
       if change.kind == .failover || change.kind == .failback { automaticChanges.append(now) }
@@ -374,10 +380,12 @@ struct GroupAuditor {
 
   private func justificationViolations(_ change: Decision, _ before: Group?, _ after: Group, _ now: Instant) -> [String] {
     var wrong: [String] = []
-    let old = before?.leader.flatMap { after.member($0) }
+    let old = change.from.flatMap { after.member($0) }
     let new = change.to.flatMap { after.member($0) }
     // After a restart, a person's choice leads again before it can serve.
-    let isChosen = change.kind == .manual || (change.kind == .elected && choice?.backend == change.to && choice.map { $0.pin || $0.force } ?? false)
+    let isChosen =
+      change.kind == .manual
+      || (change.kind == .elected && choice?.backend == change.to && choice.map { $0.pin || $0.force } ?? false)
     if new?.obstacle(at: now) != nil && !isChosen { wrong.append("\(change.kind) to somebody who is not eligible") }
     if change.kind == .failover || change.kind == .failback {
       wrong += spacingViolations(change, now)
@@ -486,18 +494,27 @@ struct GroupAuditor {
     if serving.count > 1 { return ["\(serving.count) members serve at once"] }
     if let id = serving.first {
       let forced = choice?.backend == id && choice?.force == true
+      let latest = group.members.compactMap { $0.obstacle(at: now) == nil ? heard[$0.id]?.timeline : nil }.max()
+      if let latest, let own = heard[id]?.timeline, own < latest, group.override == nil, !mustWait(group, now) {
+        return ["\(id) leads on an older timeline"]
+      }
       return forced || group.member(id).map { isAble($0, now) } ?? false ? [] : ["\(id) serves and is not eligible"]
     }
     // Nobody serves: that needs an excuse.
     if group.members.allSatisfy({ $0.obstacle(at: now) != nil }) { return [] }
     if let choice, choice.pin || choice.force { return [] }
-    if specification.shadow || group.override?.isConfigured == true { return [] }
-    if let lastChange, now < lastChange + distance(after: lastChange) { return [] }
-    if let limit = specification.maximumFailovers, count(within: limit.within, now) >= limit.count { return [] }
+    if group.override?.isConfigured == true || mustWait(group, now) { return [] }
     if group.leader == nil && now < electsAnyoneBy { return [] }
-    // How long this host is suspected afterwards is taken on the engine's word here.
-    if surroundings.isSuspected || group.snapshot(at: now).suspension != nil { return [] }
     return ["nobody serves although somebody could"]
+  }
+
+  /// Whether nobody but a person may change the primary now.
+  private func mustWait(_ group: Group, _ now: Instant) -> Bool {
+    if specification.shadow { return true }
+    if let lastChange, now < lastChange + distance(after: lastChange) { return true }
+    if let limit = specification.maximumFailovers, count(within: limit.within, now) >= limit.count { return true }
+    // How long this host is suspected afterwards is taken on the engine's word here.
+    return surroundings.isSuspected || group.snapshot(at: now).suspension != nil
   }
 
   private func normalViolations(_ group: Group, _ route: GroupRoute) -> [String] {
@@ -541,7 +558,9 @@ struct GroupAuditor {
     let serving = route.members.filter { $0.standing[role] == .serve && $0.weight > 0 }
     if serving.isEmpty || serving.contains(where: { $0.share > 0 }) { return [] }
     let able = serving.first { route in
-      guard let bound = specification.predictive?.degradeBelow, let score = group.member(route.backend)?.health.score else { return true }
+      guard let bound = specification.predictive?.degradeBelow, let score = group.member(route.backend)?.health.score else {
+        return true
+      }
       return score >= bound + Self.hysteresis
     }
     return able.map { ["\($0.backend) could serve, and nobody takes anything"] } ?? []

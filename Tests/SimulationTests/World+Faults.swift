@@ -42,7 +42,8 @@ extension World {
     case 19:
       clusters[cluster].servers[server].slowness = random.pick([1, 10, 40])
       note("server \(server) of cluster \(cluster) is \(clusters[cluster].servers[server].slowness) times slower")
-    case 20: setClock(by: random.pick([.seconds(-86_400), .seconds(-30), .seconds(-2), .seconds(3), .seconds(40), .seconds(86_400)]))
+    case 20:
+      setClock(by: random.pick([.seconds(-86_400), .seconds(-30), .seconds(-2), .seconds(3), .seconds(40), .seconds(86_400)]))
     default: for server in clusters[cluster].servers.indices { recover(server, in: cluster) }
     }
   }
@@ -105,7 +106,8 @@ extension World {
       case 5: groups[position].minimumInterval = random.duration(milliseconds: 0...4000)
       case 6: groups[position].maximumFailovers = random.pick([nil, FailoverLimit(count: 1, within: .seconds(8))])
       case 7: groups[position].shadow.toggle()
-      case 8: groups[position].predictive = random.pick([nil, Predictive(degradeBelow: 80, ejectBelow: 40), Predictive(degradeBelow: 70)])
+      case 8:
+        groups[position].predictive = random.pick([nil, Predictive(degradeBelow: 80, ejectBelow: 40), Predictive(degradeBelow: 70)])
       case 9: groups[position].pin.toggle()
       case 10:
         let source = Int.random(in: 0..<groups[position].members.count, using: &random)

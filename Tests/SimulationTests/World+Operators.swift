@@ -105,7 +105,9 @@ extension World {
   mutating func liftOverrides() {
     for group in engine.groups where group.override != nil { lift(group.name) }
     for group in engine.groups where group.specification.shadow {
-      guard group.leader.flatMap(group.member)?.obstacle(at: now) != nil || group.leader.flatMap(group.member) == nil else { continue }
+      guard group.leader.flatMap(group.member)?.obstacle(at: now) != nil || group.leader.flatMap(group.member) == nil else {
+        continue
+      }
       guard let able = group.members.first(where: { $0.obstacle(at: now) == nil }) else { continue }
       setPrimary(of: group.name, to: able.id, force: false, pin: false)
       lift(group.name)
