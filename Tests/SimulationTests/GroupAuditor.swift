@@ -405,9 +405,12 @@ struct GroupAuditor {
       let (own, other) = (old.flatMap { heard[$0.id]?.timeline }, new.flatMap { heard[$0.id]?.timeline })
       if own ?? .max >= other ?? 0 { wrong.append("failover to no later timeline") }
     case .elected:
-      if let ledBefore, change.to != ledBefore, after.member(ledBefore)?.obstacle(at: now) == nil, after.member(ledBefore) != nil {
-        wrong.append("\(ledBefore) led before the restart, could lead again, and does not")
+      guard let ledBefore, change.to != ledBefore, let member = after.member(ledBefore), member.obstacle(at: now) == nil else {
+        break
       }
+      // Unless a promotion has left it behind meanwhile.
+      let (own, other) = (heard[ledBefore]?.timeline, new.flatMap { heard[$0.id]?.timeline })
+      if own ?? .max >= other ?? 0 { wrong.append("\(ledBefore) led before the restart, could lead again, and does not") }
     case .failover where change.reason == .designationMoved:
       if old?.designated == true || new?.designated == false { wrong.append("the designation did not move") }
       if old?.check.provesRole == true { wrong.append("a name overruled a member's word") }
