@@ -18,7 +18,9 @@ extension Engine {
     var window = window
     window.isConfigured = false
     maintenance.windows.append(WindowProgress(window))
-    return rememberWindows(after: advanceWindows(now: now))
+    // In two steps: in one expression, what is remembered would be read before the windows that are over are gone.
+    let effects = advanceWindows(now: now)
+    return rememberWindows(after: effects)
   }
 
   /// Ends it where it has begun.
@@ -27,7 +29,8 @@ extension Engine {
     if maintenance.windows[position].window.isConfigured { throw .windowIsConfigured(id) }
     var round = Round()
     dropWindow(at: position, now: now, in: &round)
-    return rememberWindows(after: finish(round) + advanceWindows(now: now))
+    let effects = finish(round) + advanceWindows(now: now)
+    return rememberWindows(after: effects)
   }
 
   /// By next start.

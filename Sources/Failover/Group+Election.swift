@@ -32,7 +32,10 @@ extension Group {
 
   private mutating func lead(now: Instant, into outcome: inout Outcome) {
     switch ruling(at: now) {
-    case .changes(let change): make(change, now: now, into: &outcome)
+    case .changes(let change):
+      make(change, now: now, into: &outcome)
+      // When the primary of the last run is found again, the one to go back to may have been ready for long enough.
+      if change.kind == .elected, case .changes(let next) = ruling(at: now) { make(next, now: now, into: &outcome) }
     case .delayed(let change, let delay): noteSuspension(of: change, delay, now: now, into: &outcome)
     case .noPrimary, .awaitsFirstVerdicts, .keeps, .keptByOverride, .nobodyEligible: break
     }

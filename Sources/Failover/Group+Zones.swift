@@ -15,7 +15,8 @@ extension Group {
   func preferOwnZone(_ routes: inout [Member.Announced]) {
     if host.zone == nil { return }
     let role: ListenerRole = specification.mode == .normal ? .any : .replica
-    let serving = members.indices.filter { routes[$0].standing[role] == .serve && routes[$0].weight > 0 }
+    // Who takes nothing by its own account is no capacity: the others must not leave it their part.
+    let serving = members.indices.filter { routes[$0].standing[role] == .serve && routes[$0].weight > 0 && routes[$0].share > 0 }
     guard let tier = serving.first.map({ members[$0].tier }) else { return }
     let (here, elsewhere) = (serving.filter { isLocal(members[$0]) }, serving.filter { !isLocal(members[$0]) })
     if here.isEmpty || elsewhere.isEmpty { return }

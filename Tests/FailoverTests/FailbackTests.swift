@@ -2,6 +2,30 @@ import Failover
 import Model
 import Testing
 
+@Suite("Failback after a restart")
+struct FailbackAfterRestartTests {
+  @Test("when the primary of the last run is found again, a failback that is due is made at once")
+  func dueWhenFound() throws {
+    var specification = GroupSpecification.fixed("a", "b")
+    specification.failback = .automatic(after: .seconds(1))
+    specification.minimumInterval = .zero
+    var engine = Engine(holdRemoved: .seconds(10))
+    let memory = GroupMemory(group: specification.name.rawValue, primary: "b")
+    _ = engine.handle(.remembered(groups: [memory], windows: []), now: .zero)
+    _ = engine.handle(.groupsConfigured([specification], leaving: .afterHold), now: .zero)
+    func pass(_ id: BackendID, at now: Instant) {
+      let report = ProbeReport(
+        member: MemberKey(group: specification.name, backend: id), outcome: .passed(latency: .zero, role: nil))
+      _ = engine.handle(.probeFinished(report), now: now)
+    }
+    pass("a", at: .zero)
+    #expect(engine[specification.name]?.leader == nil)
+    pass("b", at: .zero + .seconds(2))
+    #expect(engine[specification.name]?.leader == "a")
+    #expect(engine.violations(at: .zero + .seconds(2)) == [])
+  }
+}
+
 @Suite("Failback")
 struct FailbackTests {
   func failedOver(_ failback: GroupSpecification.Failback) throws -> Script {

@@ -72,6 +72,24 @@ struct ShareTests {
     #expect(local(script) == 100)
   }
 
+  @Test("a member here that takes nothing by its own account does not keep the others from taking all")
+  func starved() throws {
+    var specification = GroupSpecification.fixed("a", "x", mode: .normal, primary: nil)
+    specification.zoneAffinity = true
+    specification.predictive = Predictive(degradeBelow: 80, ejectBelow: 40)
+    specification.members[0].zone = "here"
+    specification.members[1].zone = "there"
+    var script = try Script(specification, zone: "here")
+    script.pass("a")
+    script.pass("x")
+    // A person's choice is not ejected, however badly it works.
+    try script.ask { try $0.setPrimary(of: Script.group, to: "a", now: $1) }
+    for _ in 1...20 { script.pass("a") }
+    for _ in 1...20 { script.pass("a", latency: .milliseconds(500)) }
+    #expect(script.serving(.any) == ["a", "x"])
+    #expect(script.share("a") == 0 && script.share("x") == 100)
+  }
+
   @Test("a zone whose others are all down takes all")
   func nobodyElsewhere() throws {
     var script = try zoned()

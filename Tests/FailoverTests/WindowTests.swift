@@ -55,6 +55,13 @@ struct WindowTests {
     #expect(script.engine.nextDeadline == nil)
   }
 
+  @Test("a window that is over when it is asked for is not remembered")
+  func overAtOnce() throws {
+    let script = try ready(Self.window(after: .seconds(-1000), lasts: .seconds(600)))
+    #expect(script.rememberedWindows == [])
+    #expect(script.engine.windows(at: script.now).isEmpty)
+  }
+
   @Test("nobody else could serve: this occurrence is cancelled, with the reason")
   func cancelled() throws {
     var script = try ready(Self.window(repetition: .daily))

@@ -19,6 +19,14 @@ struct ExhaustiveTests {
     case empty(DomainName)
     case lookUpFails(DomainName)
     case choose(BackendID, force: Bool, pin: Bool)
+    case lift
+    case drain(BackendID)
+    case undrain(BackendID)
+    /// Maintenance that begins with its drain in half a second, lasts two seconds, and begins in earnest after one.
+    case plan(BackendID)
+    case cancelPlan
+    /// kill -9, with nothing lost.
+    case restart
     /// Time passes; deadlines on the way are honoured.
     case wait(Duration)
   }
@@ -31,20 +39,33 @@ struct ExhaustiveTests {
     var now = Instant.zero
     var path: [Letter] = []
     var effects: [Effect] = []
+    var keeper = Keeper()
 
     init(_ specification: GroupSpecification, isDescribed: Bool = false, holdRemoved: Duration = .seconds(4)) throws {
       start = specification
       self.isDescribed = isDescribed
       engine = Engine(holdRemoved: holdRemoved)
       auditor = Auditor(holdRemoved: holdRemoved)
-      if isDescribed {
-        try describe([specification], .afterHold)
-        return
-      }
-      auditor.expect(specification, now: now)
+      try begin()
+    }
+
+    private var wall: WallTime { WallTime(milliseconds: 1_800_000_000_000) + (now - .zero) }
+
+    private mutating func begin() throws {
+      try feed(.wallClockRead(wall))
+      if isDescribed { return try describe([start], .afterHold) }
+      auditor.expect(start, now: now)
       let before = engine
-      effects = try engine.createGroup(specification, now: now)
-      try report(auditor.check(.created("g"), before: before, effects: effects, after: engine, now: now))
+      try audit(.created("g"), before, engine.createGroup(start, now: now))
+    }
+
+    private mutating func restart(holdRemoved: Duration = .seconds(4)) throws {
+      keeper.crash(losingAfter: now)
+      engine = Engine(holdRemoved: holdRemoved)
+      auditor = Auditor(holdRemoved: holdRemoved, memories: keeper.memories, windows: keeper.windows)
+      try feed(.wallClockRead(wall))
+      try feed(.remembered(groups: keeper.memories, windows: keeper.windows))
+      try begin()
     }
 
     private mutating func describe(_ groups: [GroupSpecification], _ leaving: Leaving) throws {
@@ -76,6 +97,15 @@ struct ExhaustiveTests {
         let before = engine
         guard let done = try? engine.setPrimary(of: "g", to: id, force: force, pin: pin, now: now) else { return }
         try audit(.setPrimary("g", id, force: force, pin: pin), before, done)
+      case .lift: try ask(.lifted("g")) { try $0.liftOverride(of: "g", now: $1) }
+      case .drain(let id): try ask(.drained(id)) { try $0.drain(id, now: $1) }
+      case .undrain(let id): try ask(.undrained(id)) { try $0.undrain(id, now: $1) }
+      case .plan(let id):
+        let window = MaintenanceWindow(
+          id: "w", backend: id, start: wall + .milliseconds(1500), duration: .seconds(2), preDrain: .seconds(1))
+        try ask(.scheduled(window)) { try $0.schedule(window, now: $1) }
+      case .cancelPlan: try ask(.cancelled("w")) { try $0.cancelWindow("w", now: $1) }
+      case .restart: try restart()
       case .wait(let duration):
         let end = now + duration
         while let deadline = engine.nextDeadline, deadline <= end {
@@ -90,6 +120,13 @@ struct ExhaustiveTests {
       ProbeReport(member: MemberKey(group: "g", backend: id), outcome: outcome)
     }
 
+    /// A refusal changes nothing, and is no step.
+    private mutating func ask(_ input: Input, _ apply: (inout Engine, Instant) throws -> [Effect]) throws {
+      let before = engine
+      guard let done = try? apply(&engine, now) else { return }
+      try audit(input, before, done)
+    }
+
     private mutating func feed(_ event: Event) throws {
       let before = engine
       try audit(.event(event), before, engine.handle(event, now: now))
@@ -97,6 +134,7 @@ struct ExhaustiveTests {
 
     private mutating func audit(_ input: Input, _ before: Engine, _ done: [Effect]) throws {
       effects = done
+      for effect in done { keeper.keep(effect, now: now) }
       try report(auditor.check(input, before: before, effects: done, after: engine, now: now))
     }
 
@@ -251,6 +289,28 @@ struct ExhaustiveTests {
     #expect(census.kinds.isSuperset(of: [.memberAdded, .memberRemoved, .failover, .elected, .holdBegan]))
     #expect(census.reasons.contains("designation_moved") == !role)
     #expect(census.reasons.contains("primary_removed"))
+  }
+
+  @Test("people, maintenance and restarts", arguments: [GroupMode.activePassive, .normal], [2, 3])
+  func operations(mode: GroupMode, count: Int) throws {
+    var census = Census()
+    let ids: [BackendID] = Array(["a", "b", "c"].prefix(count))
+    let alphabet: [Letter] = [
+      .pass("a", nil), .fail("a", .refused), .pass("b", nil), .fail("b", .refused), .choose("b", force: false, pin: true), .lift,
+      .drain("a"), .undrain("a"), .drain("b"), .plan("a"), .plan("b"), .cancelPlan, .restart, .wait(.seconds(1)),
+      .wait(.seconds(3)),
+    ]
+    var fresh = try Walker(
+      Self.specification(Self.fixed(count, unhealthy: 1), mode: mode, failback: .automatic(after: .seconds(1))))
+    for id in ids { try fresh.take(.pass(id, nil)) }
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(4), into: &census)
+    for letter: Letter in [.fail("a", .refused), .wait(.seconds(3)), .pass("a", nil)] { try fresh.take(letter) }
+    try Self.walk(from: fresh, over: alphabet, depth: Self.depth(4), into: &census)
+    #expect(
+      census.kinds.isSuperset(of: [
+        .elected, .failover, .manual, .drained, .undrained, .maintenanceBegan, .maintenanceEnded, .overrideLifted,
+      ]))
+    if count == 2 { #expect(census.kinds.contains(.maintenanceCancelled)) }
   }
 
   @Test("normal mode", arguments: [false, true])

@@ -18,6 +18,17 @@ struct GroupAuditor {
     /// The last source that named it, in the order of the configuration.
     var lastOrigin: MemberSource.Origin?
     var lastFailure: ProbeFailure.Kind?
+    var timeline: UInt32?
+    var lag: Duration?
+  }
+
+  /// What goes on around the group.
+  struct Surroundings {
+    /// This host may have lost its network.
+    var isSuspected = false
+    /// Backends in whose windows the drain, or the maintenance, has begun.
+    var draining: Set<BackendID> = []
+    var inMaintenance: Set<BackendID> = []
   }
 
   private struct Choice {
@@ -41,7 +52,16 @@ struct GroupAuditor {
   private var answers: [MemberSource.Origin: [SocketAddress: DiscoveredEndpoint]] = [:]
   private var choice: Choice?
   private var lastChange: Instant?
+  /// Changes that nobody asked for, oldest first.
+  private var automaticChanges: [Instant] = []
+  private var drained: Set<BackendID> = []
+  /// Sources that a person added to a described group.
+  private var added: [MemberSource] = []
+  /// Who led in the last run; until somebody is elected in this one.
+  private var ledBefore: BackendID?
   private var holding = false
+  private var hasServed = false
+  private var surroundings = Surroundings()
 
   init(_ specification: GroupSpecification, isDescribed: Bool, holdRemoved: Duration, now: Instant) {
     self.specification = specification
@@ -54,14 +74,28 @@ struct GroupAuditor {
     if claim == .api { return }
     claim = .described
     specification = new
+    specification.members += added
     electsAnyoneBy = max(electsAnyoneBy, now + new.holdTimeout)
-    let origins = Set(new.members.map(\.origin))
+    let origins = Set(specification.members.map(\.origin))
     answers = answers.filter { origins.contains($0.key) }
     heard = heard.mapValues { known in
       var known = known
       if let last = known.lastOrigin, !origins.contains(last) { known.lastOrigin = nil }
       return known
     }
+  }
+
+  /// What an earlier run left behind. Times may have been cut to milliseconds, and count from now on at the latest.
+  mutating func restore(_ memory: GroupMemory, now: Instant, _ instant: (Int64) -> Instant?) {
+    automaticChanges = memory.automaticChanges.compactMap { instant($0).map { min($0, now) } }.sorted()
+    lastChange = memory.lastFailover.flatMap { instant($0).map { min($0, now) } }
+    if let override = memory.override {
+      choice = Choice(backend: BackendID(override.backend), force: override.force, pin: override.pin)
+    }
+    drained = Set(memory.drained.map(BackendID.init(_:)))
+    ledBefore = memory.primary.map(BackendID.init(_:))
+    // It was another kind of group when it had a primary that nobody chose.
+    if specification.mode == .normal, !specification.members.contains(where: \.isPrimary), choice == nil { ledBefore = nil }
   }
 
   mutating func dissolve(_ leaving: Leaving) {
@@ -81,13 +115,16 @@ struct GroupAuditor {
     if leaving == .atOnce { return [] }
     listen(to: input, before: before, now: now)
     return (before?.members ?? []).compactMap { member in
-      mayGo(member, now) ? nil : "\(specification.name): \(member.id) went with its group too early"
+      if case .removed(member.id, _) = input { return nil }
+      return mayGo(member, now) ? nil : "\(specification.name): \(member.id) went with its group too early"
     }
   }
 
   mutating func check(
-    _ input: Input, before: Group?, after: Group, records: [Decision], route: GroupRoute?, now: Instant
+    _ input: Input, before: Group?, after: Group, records: [Decision], route: GroupRoute?, _ surroundings: Surroundings,
+    now: Instant
   ) -> [String] {
+    self.surroundings = surroundings
     listen(to: input, before: before, now: now)
     noteAbsence(after, now: now)
     for member in after.members {
@@ -101,6 +138,10 @@ struct GroupAuditor {
     wrong += holdViolations(after, records)
     if let route {
       wrong += routeViolations(after, route, now)
+      wrong += shareViolations(after, route) + lagViolations(after, route)
+      wrong += windowViolations(after, records, now)
+      let role: ListenerRole = specification.mode == .activePassive ? .primary : .any
+      hasServed = hasServed || !route.serving(role).isEmpty
     } else {
       wrong.append("the group has no route")
     }
@@ -129,8 +170,22 @@ struct GroupAuditor {
     case .setPrimary(specification.name, let backend, let force, let pin):
       let needsForce = before?.member(backend)?.obstacle(at: now) != nil
       choice = Choice(backend: backend, force: force && needsForce, pin: pin)
+      ledBefore = nil
+    case .lifted(specification.name): choice = nil
+    case .drained(let backend): if before?.member(backend) != nil { drained.insert(backend) }
+    case .undrained(let backend): drained.remove(backend)
+    case .added(let source, to: specification.name):
+      specification.members.append(source)
+      electsAnyoneBy = max(electsAnyoneBy, now + specification.holdTimeout)
+      if claim != .api { added.append(source) }
+    case .removed(let backend, from: specification.name):
+      let goes: (MemberSource) -> Bool = { if case .fixed(backend, _) = $0.origin { true } else { false } }
+      specification.members.removeAll(where: goes)
+      electsAnyoneBy = max(electsAnyoneBy, now + specification.holdTimeout)
+      added.removeAll(where: goes)
     case .event(.deadlineReached), .event(.groupsConfigured), .event(.groupsChanged), .event(.windowsConfigured),
-      .event(.wallClockRead), .event(.remembered), .setPrimary, .created, .deleted:
+      .event(.wallClockRead), .event(.remembered), .setPrimary, .lifted, .added, .removed, .scheduled, .cancelled, .created,
+      .deleted:
       break
     }
   }
@@ -138,11 +193,13 @@ struct GroupAuditor {
   private mutating func hear(_ outcome: ProbeOutcome, of id: BackendID, now: Instant) {
     var known = heard[id] ?? Heard()
     switch outcome {
-    case .passed(_, let role, _):
+    case .passed(_, let role, let replication):
       known.passes += 1
       known.failures = 0
       known.signals = 0
       if let role {
+        known.timeline = replication?.timeline
+        known.lag = replication?.lagTime
         known.role = role
         known.roleAt = now
       }
@@ -193,10 +250,9 @@ struct GroupAuditor {
       let isNamed = !isDissolving && isNamed(member.address)
       var known = heard[member.id] ?? Heard()
       known.absentSince = isNamed ? nil : known.absentSince ?? now
-      if isNamed {
-        known.drainedSince = nil
-        known.lastOrigin = specification.members.first { names($0, member.address) }?.origin
-      }
+      if isNamed { known.drainedSince = nil }
+      // Also while the group dissolves: who names a member last is who can drain it.
+      if let last = specification.members.first(where: { names($0, member.address) }) { known.lastOrigin = last.origin }
       heard[member.id] = known
     }
   }
@@ -250,6 +306,8 @@ struct GroupAuditor {
     var wrong: [String] = []
     for member in before?.members ?? [] where after.member(member.id) == nil {
       if case .event(.groupsConfigured(_, leaving: .atOnce)) = input, !isNamed(member.address) { continue }
+      if case .removed = input, !isNamed(member.address) { continue }
+      if case .added = input, !isNamed(member.address) { continue }
       if !mayGo(member, now) { wrong.append("\(member.id) was removed too early") }
     }
     for member in after.members {
@@ -269,13 +327,20 @@ struct GroupAuditor {
       let sources = isDissolving ? [] : specification.members.filter { names($0, member.address) }
       if let source = sources.first {
         if member.tier != answers[source.origin]?[member.address]?.tier ?? 0 { wrong.append("\(member.id) is in another tier") }
-        let isOut = sources.contains { $0.maintenance }
+        let isOut = sources.contains { $0.maintenance } || surroundings.inMaintenance.contains(member.id)
         if (member.administrative == .maintenance) != isOut { wrong.append("\(member.id) is \(member.administrative)") }
       }
-      guard isDrained || sources.contains(where: { $0.maintenance }) else { continue }
+      let isOrderedOut = drained.contains(member.id) || surroundings.draining.contains(member.id)
+      let isInMaintenance = sources.contains { $0.maintenance } || surroundings.inMaintenance.contains(member.id)
+      guard isDrained || isOrderedOut || isInMaintenance else {
+        if !sources.isEmpty, member.administrative != .inService {
+          wrong.append("\(member.id) is out of service, and nobody wants it")
+        }
+        continue
+      }
       let standing = route?.members.first { $0.backend == member.id }?.standing
       if ListenerRole.allCases.contains(where: { standing?[$0] == .serve }) {
-        wrong.append("\(member.id) is \(isDrained ? "drained" : "in maintenance") and serves")
+        wrong.append("\(member.id) is \(isDrained || isOrderedOut ? "drained" : "in maintenance") and serves")
       }
     }
     return wrong
@@ -289,32 +354,63 @@ struct GroupAuditor {
     var expected = before?.leader == after.leader ? 0 : 1
     // A group that became a normal one has no primary any more.
     if case .event(.groupsConfigured) = input, after.leader == nil { expected = 0 }
+    // Who led before a restart may be found again when it is time to go back from it.
+    if changes.count == 2, changes[0].kind == .elected, changes[1].kind == .failback { expected = 2 }
     if changes.count != expected { wrong.append("\(changes.count) records of a change of primary") }
+    if let first = changes.first, first.from != before?.leader { wrong.append("the record names others") }
+    if let last = changes.last, last.to != after.leader { wrong.append("the record names others") }
     for change in changes {
-      if change.from != before?.leader || change.to != after.leader { wrong.append("the record names others") }
       if change.evidence.isEmpty { wrong.append("the record has no evidence") }
       wrong += justificationViolations(change, before, after, now)
+      if change.kind == .failover || change.kind == .failback { automaticChanges.append(now) }
       if change.kind.changesPrimary { lastChange = now }
-      if change.kind != .manual { choice = nil }
+      if change.kind != .manual, change.to != choice?.backend { choice = nil }
+      ledBefore = nil
+    }
+    for record in records where record.kind == .shadowed {
+      if !specification.shadow { wrong.append("something is only said, and there is no shadow mode") }
+      wrong += spacingViolations(record, now)
+      automaticChanges.append(now)
+      lastChange = now
     }
     endChoice(after, now)
-    if let choice, after.leader != choice.backend { wrong.append("the operator's choice is not the primary") }
+    if let choice, let leader = after.leader, leader != choice.backend { wrong.append("the operator's choice is not the primary") }
     return wrong
   }
 
   private func justificationViolations(_ change: Decision, _ before: Group?, _ after: Group, _ now: Instant) -> [String] {
     var wrong: [String] = []
-    let old = before?.leader.flatMap { after.member($0) }
+    let old = change.from.flatMap { after.member($0) }
     let new = change.to.flatMap { after.member($0) }
-    if new?.obstacle(at: now) != nil && change.kind != .manual { wrong.append("\(change.kind) to somebody who is not eligible") }
+    // After a restart, a person's choice leads again before it can serve.
+    let isChosen =
+      change.kind == .manual
+      || (change.kind == .elected && choice?.backend == change.to && choice.map { $0.pin || $0.force } ?? false)
+    if new?.obstacle(at: now) != nil && !isChosen { wrong.append("\(change.kind) to somebody who is not eligible") }
     if change.kind == .failover || change.kind == .failback {
-      if let lastChange, now - lastChange < specification.minimumInterval { wrong.append("\(change.kind) too soon") }
+      wrong += spacingViolations(change, now)
+      if specification.shadow { wrong.append("a group in shadow mode moved by itself") }
+      if surroundings.isSuspected { wrong.append("\(change.kind) while this host's network is suspected") }
+      let latest = after.members.compactMap { $0.obstacle(at: now) == nil ? heard[$0.id]?.timeline : nil }.max()
+      if let latest, let own = new.flatMap({ heard[$0.id]?.timeline }), own < latest {
+        wrong.append("\(change.kind) to an older timeline")
+      }
       // A choice outlives everything but the loss of its backend.
       if let choice, let chosen = after.member(choice.backend), choice.pin || choice.force || chosen.obstacle(at: now) == nil {
         wrong.append("\(change.kind) against an operator")
       }
     }
     switch change.kind {
+    case .failover where change.reason.label == "higher_timeline":
+      let (own, other) = (old.flatMap { heard[$0.id]?.timeline }, new.flatMap { heard[$0.id]?.timeline })
+      if own ?? .max >= other ?? 0 { wrong.append("failover to no later timeline") }
+    case .elected:
+      guard let ledBefore, change.to != ledBefore, let member = after.member(ledBefore), member.obstacle(at: now) == nil else {
+        break
+      }
+      // Unless a promotion has left it behind meanwhile.
+      let (own, other) = (heard[ledBefore]?.timeline, new.flatMap { heard[$0.id]?.timeline })
+      if own ?? .max >= other ?? 0 { wrong.append("\(ledBefore) led before the restart, could lead again, and does not") }
     case .failover where change.reason == .designationMoved:
       if old?.designated == true || new?.designated == false { wrong.append("the designation did not move") }
       if old?.check.provesRole == true { wrong.append("a name overruled a member's word") }
@@ -330,9 +426,33 @@ struct GroupAuditor {
     return wrong
   }
 
+  /// Changes that nobody asked for keep their distance from the last one, whoever made it, and are not too many.
+  private func spacingViolations(_ change: Decision, _ now: Instant) -> [String] {
+    var wrong: [String] = []
+    if let lastChange, now - lastChange < distance(after: lastChange) - Self.rounding { wrong.append("\(change.kind) too soon") }
+    if let limit = specification.maximumFailovers, count(within: limit.within - Self.rounding, now) >= limit.count {
+      wrong.append("\(change.kind), and maximum_failovers is reached")
+    }
+    return wrong
+  }
+
+  /// What is remembered over a restart is cut to milliseconds.
+  private static let rounding = Duration.milliseconds(2)
+
+  private func count(within span: Duration, _ now: Instant) -> Int { automaticChanges.count { now - $0 < span } }
+
+  /// `minimum_interval`, doubled with each automatic change after the first within the last 512 of it, six times at most.
+  private func distance(after change: Instant) -> Duration {
+    let span = specification.minimumInterval * 512 - Self.rounding
+    let recent = automaticChanges.suffix(7).count { $0 <= change && change - $0 < span }
+    return specification.minimumInterval * (1 << max(0, recent - 1))
+  }
+
   private mutating func endChoice(_ after: Group, _ now: Instant) {
     guard let current = choice else { return }
     guard let member = after.member(current.backend) else {
+      // After a restart, its name may still have to be resolved.
+      if after.leader == nil, after.override != nil, now < electsAnyoneBy { return }
       choice = nil
       return
     }
@@ -377,16 +497,27 @@ struct GroupAuditor {
     if serving.count > 1 { return ["\(serving.count) members serve at once"] }
     if let id = serving.first {
       let forced = choice?.backend == id && choice?.force == true
-      return forced || group.member(id)?.obstacle(at: now) == nil ? [] : ["\(id) serves and is not eligible"]
+      let latest = group.members.compactMap { $0.obstacle(at: now) == nil ? heard[$0.id]?.timeline : nil }.max()
+      if let latest, let own = heard[id]?.timeline, own < latest, group.override == nil, !mustWait(group, now) {
+        return ["\(id) leads on an older timeline"]
+      }
+      return forced || group.member(id).map { isAble($0, now) } ?? false ? [] : ["\(id) serves and is not eligible"]
     }
     // Nobody serves: that needs an excuse.
     if group.members.allSatisfy({ $0.obstacle(at: now) != nil }) { return [] }
     if let choice, choice.pin || choice.force { return [] }
-    // How long the interval is while the group flaps, and whether this host is suspected, is taken on the engine's word here.
-    let snapshot = group.snapshot(at: now)
-    if snapshot.nextAllowedChange != nil || snapshot.suspension != nil { return [] }
+    if group.override?.isConfigured == true || mustWait(group, now) { return [] }
     if group.leader == nil && now < electsAnyoneBy { return [] }
     return ["nobody serves although somebody could"]
+  }
+
+  /// Whether nobody but a person may change the primary now.
+  private func mustWait(_ group: Group, _ now: Instant) -> Bool {
+    if specification.shadow { return true }
+    if let lastChange, now < lastChange + distance(after: lastChange) { return true }
+    if let limit = specification.maximumFailovers, count(within: limit.within, now) >= limit.count { return true }
+    // How long this host is suspected afterwards is taken on the engine's word here.
+    return surroundings.isSuspected || group.snapshot(at: now).suspension != nil
   }
 
   private func normalViolations(_ group: Group, _ route: GroupRoute) -> [String] {
@@ -399,6 +530,64 @@ struct GroupAuditor {
     if let choice, choice.force, let forced = inService.first(where: { $0.id == choice.backend }) { expected.append(forced) }
     let lowest = expected.filter { $0.weight > 0 }.map(\.tier).min() ?? expected.map(\.tier).min()
     let ids = Set(expected.filter { $0.tier == lowest }.map(\.id))
-    return serving == ids ? [] : ["\(serving.sorted()) serve instead of \(ids.sorted())"]
+    // Who works badly may stay out, not all of them.
+    let optional = ids.filter { worksBadly(group.member($0)) }
+    let isRight = serving.isSubset(of: ids) && serving.isSuperset(of: ids.subtracting(optional)) && serving.isEmpty == ids.isEmpty
+    return isRight ? [] : ["\(serving.sorted()) serve instead of \(ids.sorted())"]
+  }
+
+  // MARK: Shares, lag, maintenance
+
+  /// Above what the score has to be before anything is taken back.
+  private static let hysteresis = 5
+
+  private func worksBadly(_ member: Member?) -> Bool {
+    guard let bound = specification.predictive?.ejectBelow, let score = member?.health.score else { return false }
+    return score < bound + Self.hysteresis
+  }
+
+  private func isAble(_ member: Member, _ now: Instant) -> Bool {
+    switch member.obstacle(at: now) {
+    case nil, .degraded: true
+    default: false
+    }
+  }
+
+  /// Somebody who serves, and does not work so badly that it gets nothing, gets something.
+  private func shareViolations(_ group: Group, _ route: GroupRoute) -> [String] {
+    if route.members.contains(where: { $0.share > 100 }) { return ["a member has more than its whole share"] }
+    // The traffic that shares divide. For other listeners they may be all zero: then they count for nothing.
+    let role: ListenerRole = specification.mode == .normal ? .any : .replica
+    let serving = route.members.filter { $0.standing[role] == .serve && $0.weight > 0 }
+    if serving.isEmpty || serving.contains(where: { $0.share > 0 }) { return [] }
+    let able = serving.first { route in
+      guard let bound = specification.predictive?.degradeBelow, let score = group.member(route.backend)?.health.score else {
+        return true
+      }
+      return score >= bound + Self.hysteresis
+    }
+    return able.map { ["\($0.backend) could serve, and nobody takes anything"] } ?? []
+  }
+
+  /// Replicas that are too far behind serve reads only among themselves.
+  private func lagViolations(_ group: Group, _ route: GroupRoute) -> [String] {
+    let lags = route.serving(.replica).compactMap { id -> Bool? in
+      guard let member = group.member(id) else { return nil }
+      guard case .time(let maximum) = member.check.maximumLag else { return false }
+      return heard[id]?.lag.map { $0 > maximum } ?? false
+    }
+    return lags.contains(true) && lags.contains(false) ? ["reads go to a replica that is too far behind"] : []
+  }
+
+  private func windowViolations(_ group: Group, _ records: [Decision], _ now: Instant) -> [String] {
+    records.compactMap { record in
+      guard case .maintenanceWindow = record.reason, record.kind == .maintenanceBegan || record.kind == .drained else { return nil }
+      guard hasServed, let backend = record.to, group.member(backend) != nil else { return nil }
+      let isSpared = group.members.contains { other in
+        let isPlain = other.health.isUp && other.administrative == .inService
+        return other.id != backend && (specification.mode == .normal ? isPlain : isPlain && isAble(other, now))
+      }
+      return isSpared ? nil : "the maintenance of \(backend) begins, and nobody else could serve"
+    }
   }
 }

@@ -1,4 +1,4 @@
-import Failover
+@testable import Failover
 import Model
 
 /// Ways to break the engine on purpose, from outside. The audit must notice each of them.
@@ -15,6 +15,21 @@ enum Sabotage: CaseIterable {
   case takesFailuresForEmpty
   case overlooksDrained
   case overlooksMaintenance
+  case liftsOverrides
+  case overlooksOrders
+  case overlooksWindows
+  case prolongsWindows
+  /// A cancelled maintenance is told as one that begins.
+  case neverCancels
+  case starvesEverybody
+  case losesMemories
+  /// What an earlier run left behind does not reach the engine.
+  case forgetsAll
+  case explainsWrongly
+  /// Silence reaches the engine as a refusal.
+  case takesSilenceForRefusal
+  /// The engine does not hear of timelines and lags.
+  case overlooksReplication
 
   /// What the engine hears instead of what happened.
   func apply(to event: Event) -> Event {
@@ -29,14 +44,48 @@ enum Sabotage: CaseIterable {
         for source in groups[group].members.indices { groups[group].members[source].maintenance = false }
       }
       return .groupsConfigured(groups, leaving: leaving)
+    case (.forgetsAll, .remembered): return .remembered(groups: [], windows: [])
+    case (.takesSilenceForRefusal, .probeFinished(let report)):
+      guard case .failed(let failure) = report.outcome, failure.kind == .timedOut else { return event }
+      return .probeFinished(ProbeReport(member: report.member, outcome: .failed(ProbeFailure(.refused, "connection refused"))))
+    case (.overlooksReplication, .probeFinished(let report)):
+      guard case .passed(let latency, let role, _) = report.outcome else { return event }
+      return .probeFinished(ProbeReport(member: report.member, outcome: .passed(latency: latency, role: role)))
     default:
       return event
     }
   }
 
+  func apply(to explanation: Explanation) -> Explanation {
+    if self != .explainsWrongly { return explanation }
+    return Explanation(
+      rule: "primary_serves", decision: explanation.decision, inputs: explanation.inputs, changes: explanation.changes,
+      snapshot: explanation.snapshot)
+  }
+
   func apply(to effects: [Effect]) -> [Effect] {
     switch self {
-    case .none, .sleepsThroughDeadlines, .takesFailuresForEmpty, .overlooksDrained, .overlooksMaintenance: return effects
+    case .none, .sleepsThroughDeadlines, .takesFailuresForEmpty, .overlooksDrained, .overlooksMaintenance, .liftsOverrides,
+      .overlooksOrders, .overlooksWindows, .prolongsWindows, .forgetsAll, .explainsWrongly, .takesSilenceForRefusal,
+      .overlooksReplication:
+      return effects
+    case .losesMemories: return effects.filter { if case .remember = $0 { false } else { true } }
+    case .neverCancels:
+      return effects.map { effect in
+        guard case .record(let decision) = effect, decision.kind == .maintenanceCancelled else { return effect }
+        return .record(
+          Decision(
+            sequence: decision.sequence, at: decision.at, group: decision.group, kind: .maintenanceBegan, from: decision.from,
+            to: decision.to, reason: .maintenanceWindow("w"), evidence: decision.evidence, detection: nil))
+      }
+    case .starvesEverybody:
+      return effects.map { effect in
+        guard case .publish(var change) = effect else { return effect }
+        for group in change.changed.indices {
+          for member in change.changed[group].members.indices { change.changed[group].members[member].share = 0 }
+        }
+        return .publish(change)
+      }
     case .losesRecords:
       return effects.filter { if case .record(let decision) = $0 { !decision.kind.changesPrimary } else { true } }
     case .recordsTwice:

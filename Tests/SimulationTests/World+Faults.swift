@@ -7,12 +7,12 @@ extension World {
     schedule(.fault, after: random.duration(milliseconds: 20...3000))
     let cluster = Int.random(in: 0..<clusters.count, using: &random)
     let server = Int.random(in: 0..<clusters[cluster].servers.count, using: &random)
-    switch Int.random(in: 0..<16, using: &random) {
+    switch Int.random(in: 0..<22, using: &random) {
     case 0...3: strike(server, in: cluster, with: random.pick(Condition.allCases))
     case 4: recover(server, in: cluster)
     case 5:
       // A planned switch-over, in which the server may be writable before the old one is not.
-      if random.chance(20) { clusters[cluster].servers[server].writable = true } else { promote(server, in: cluster) }
+      if random.chance(30) { fork(server, in: cluster) } else { promote(server, in: cluster) }
       note("server \(server) of cluster \(cluster) was promoted")
     case 6:
       clusters[cluster].nameServer = random.pick([.honest, .failing, .empty, .stale, .lying])
@@ -30,6 +30,20 @@ extension World {
       if clusters[cluster].drained.remove(server) == nil { clusters[cluster].drained.insert(server) }
       note("drained of cluster \(cluster): \(clusters[cluster].drained.sorted())")
     case 12...14: redescribe()
+    case 15:
+      hostIsCutOff = true
+      note("this host is cut off")
+    case 16...17:
+      hostIsCutOff = false
+      note("this host is connected")
+    case 18:
+      clusters[cluster].servers[server].lag = random.pick([.zero, .seconds(1), .seconds(60)])
+      note("server \(server) of cluster \(cluster) lags by \(clusters[cluster].servers[server].lag.text)")
+    case 19:
+      clusters[cluster].servers[server].slowness = random.pick([1, 10, 40])
+      note("server \(server) of cluster \(cluster) is \(clusters[cluster].servers[server].slowness) times slower")
+    case 20:
+      setClock(by: random.pick([.seconds(-86_400), .seconds(-30), .seconds(-2), .seconds(3), .seconds(40), .seconds(86_400)]))
     default: for server in clusters[cluster].servers.indices { recover(server, in: cluster) }
     }
   }
@@ -61,7 +75,19 @@ extension World {
   }
 
   mutating func promote(_ server: Int, in cluster: Int) {
-    for other in clusters[cluster].servers.indices { clusters[cluster].servers[other].writable = other == server }
+    fork(server, in: cluster)
+    for other in clusters[cluster].servers.indices where other != server {
+      clusters[cluster].servers[other].writable = false
+      clusters[cluster].servers[other].timeline = clusters[cluster].servers[server].timeline
+    }
+  }
+
+  /// The server becomes writable, on a timeline of its own, whatever the others are.
+  private mutating func fork(_ server: Int, in cluster: Int) {
+    if clusters[cluster].servers[server].writable { return }
+    let latest = clusters[cluster].servers.map(\.timeline).max() ?? 0
+    clusters[cluster].servers[server].writable = true
+    clusters[cluster].servers[server].timeline = latest + 1
   }
 
   /// Topology in DNS: groups go and come back, and are described otherwise.
@@ -70,12 +96,20 @@ extension World {
     let leaving: Leaving = random.chance(70) ? .afterHold : .atOnce
     guard let chosen = described.isEmpty ? nil : random.pick(described) else { return }
     if let position = groups.firstIndex(where: { $0.name == chosen.name }) {
-      switch Int.random(in: 0..<6, using: &random) {
+      switch Int.random(in: 0..<12, using: &random) {
       case 0: groups.remove(at: position)
       case 1: groups[position].mode = groups[position].mode == .normal ? .activePassive : .normal
       case 2: groups[position].members.reverse()
       case 3: if groups[position].members.count > 1 { groups[position].members.removeLast() }
       case 4:
+        groups[position].failback = random.pick([.manual, .automatic(after: .zero), .automatic(after: .seconds(2))])
+      case 5: groups[position].minimumInterval = random.duration(milliseconds: 0...4000)
+      case 6: groups[position].maximumFailovers = random.pick([nil, FailoverLimit(count: 1, within: .seconds(8))])
+      case 7: groups[position].shadow.toggle()
+      case 8:
+        groups[position].predictive = random.pick([nil, Predictive(degradeBelow: 80, ejectBelow: 40), Predictive(degradeBelow: 70)])
+      case 9: groups[position].pin.toggle()
+      case 10:
         let source = Int.random(in: 0..<groups[position].members.count, using: &random)
         groups[position].members[source].maintenance.toggle()
       default:
@@ -110,37 +144,24 @@ extension World {
     }
   }
 
-  mutating func operate() {
-    schedule(.operate, after: random.duration(milliseconds: 500...10_000))
-    guard let group = engine.groups.isEmpty ? nil : random.pick(engine.groups) else { return }
-    if random.chance(10) {
-      do { try delete(group.name) } catch { note("\(error)") }
-      return
-    }
-    guard !group.members.isEmpty else { return }
-    setPrimary(of: group.name, to: random.pick(group.members).id, force: random.chance(25), pin: random.chance(20))
-  }
-
   /// All faults end: every server is well, one per cluster is writable, names are true.
   mutating func heal() {
     healed = true
     hostStalls = false
+    hostIsCutOff = false
     for cluster in clusters.indices {
-      for server in clusters[cluster].servers.indices { recover(server, in: cluster) }
+      for server in clusters[cluster].servers.indices {
+        recover(server, in: cluster)
+        clusters[cluster].servers[server].lag = .zero
+        clusters[cluster].servers[server].slowness = 1
+      }
       clusters[cluster].nameServer = .honest
       clusters[cluster].drained = []
       promote(clusters[cluster].named, in: cluster)
     }
+    tidyUp()
     describe(described, leaving: .afterHold)
     note("healed")
-  }
-
-  /// What a person does once all is well again: pins and forced choices that stand in the way are lifted.
-  mutating func liftOverrides() {
-    for group in engine.groups where group.override?.pin == true || group.override?.force == true {
-      guard let able = group.members.first(where: { $0.obstacle(at: now) == nil }) else { continue }
-      setPrimary(of: group.name, to: able.id, force: false, pin: false)
-    }
   }
 }
 

@@ -1,7 +1,7 @@
 import Failover
 import Model
 
-/// A virtual world around one engine: servers that fail, names that lie, clients, operators, and a clock that jumps from event to event.
+/// A virtual world around one engine: servers that fail, names that lie, clients, operators, restarts, and a clock that jumps from event to event.
 ///
 /// Probes are made by a fake prober that follows the engine's own plan; what they find is the truth about the server at that moment.
 /// Every input is audited, so the first wrong step is the one that is reported.
@@ -14,6 +14,11 @@ struct World {
     let address: IPAddress
     var condition = Condition.alive
     var writable = false
+    /// Grows with each promotion in the cluster; a replica follows.
+    var timeline: UInt32 = 1
+    var lag = Duration.zero
+    /// How much longer than usual it takes to answer.
+    var slowness = 1
   }
 
   enum NameServer { case honest, failing, empty, stale, lying }
@@ -28,6 +33,10 @@ struct World {
     /// Servers in whose place the service has a record with the target `.`.
     var drained: Set<Int> = []
     var servers: [Server]
+    /// No name leads to it; people add it to groups.
+    var spare: Server
+    /// Some databases keep it to themselves.
+    let tellsTimeline: Bool
     /// Which server the primary's name leads to.
     var named = 0
     var nameServer = NameServer.honest
@@ -48,6 +57,7 @@ struct World {
     case promotion(cluster: Int, server: Int)
     case operate
     case creation(GroupName)
+    case restart
   }
 
   private struct Probing {
@@ -59,7 +69,7 @@ struct World {
   }
 
   private(set) var now = Instant.zero
-  private(set) var engine: Engine
+  var engine: Engine
   private(set) var auditor: Auditor
   private(set) var wrong: [String] = []
   private(set) var log: [String] = []
@@ -74,12 +84,25 @@ struct World {
   var describedNow: [GroupSpecification]
   private let told: (GroupSpecification) -> GroupSpecification
   var hostStalls = false
+  /// Nobody can be reached from this host.
+  var hostIsCutOff = false
+  /// Where the clock on the wall stands at instant zero.
+  var wallAtZero = WallTime(milliseconds: 1_800_000_000_000)
+  var keeper = Keeper()
+  /// Groups that people made.
+  var madeByRequest: Set<GroupName> = []
+  /// Members that people added, by group.
+  var additions: [GroupName: MemberSource] = [:]
+  var configuredWindows: [MaintenanceWindow] = []
+  var windowNumber = 0
+  let plan: WorldPlan
+  private let auditedHoldRemoved: Duration
   var healed = false
   private var agenda = Agenda<Happening>()
   private var probing: [MemberKey: Probing] = [:]
   private var epoch = 0
   private var earlyLookUps: [DomainName: Instant] = [:]
-  private let sabotage: Sabotage
+  let sabotage: Sabotage
 
   /// - Parameter told: what the auditor is told of each group; a canary tells it something else than the engine.
   init(
@@ -88,14 +111,17 @@ struct World {
   ) {
     var random = SeededGenerator(seed: seed)
     let plan = WorldPlan(using: &random)
-    engine = Engine(holdRemoved: plan.holdRemoved)
-    auditor = Auditor(holdRemoved: holdRemovedTold ?? plan.holdRemoved)
+    self.plan = plan
+    auditedHoldRemoved = holdRemovedTold ?? plan.holdRemoved
+    engine = Engine(holdRemoved: plan.holdRemoved, zone: plan.zone)
+    auditor = Auditor(holdRemoved: auditedHoldRemoved)
     clusters = plan.clusters
     described = plan.specifications
     describedNow = plan.specifications
     self.told = told
     self.random = random
     self.sabotage = sabotage
+    feed(.wallClockRead(wall))
     describe(plan.specifications, leaving: .afterHold)
     for cluster in clusters {
       // The start may have to do with what is remembered of an earlier run.
@@ -112,13 +138,16 @@ struct World {
     agenda.add(.client, at: now)
     agenda.add(.fault, at: now + self.random.duration(milliseconds: 0...2000))
     agenda.add(.operate, at: now + self.random.duration(milliseconds: 0...5000))
+    if self.random.chance(60) { agenda.add(.restart, at: now + self.random.duration(milliseconds: 1000...20_000)) }
   }
 
   var isSafe: Bool { wrong.isEmpty }
+  /// A canary goes on after what is noticed first, and not for long.
+  var mostWrong = 1
 
   /// Lets the world go on until `end`, or until something is wrong.
   mutating func run(until end: Instant) {
-    while isSafe {
+    while wrong.count < mostWrong {
       let deadline = sabotage == .sleepsThroughDeadlines ? nil : engine.nextDeadline
       let next = agenda.earliest
       guard let moment = [deadline, next].compactMap({ $0 }).min(), moment <= end else { break }
@@ -144,19 +173,74 @@ struct World {
   }
 
   mutating func setPrimary(of group: GroupName, to id: BackendID, force: Bool, pin: Bool) {
+    request(.setPrimary(group, id, force: force, pin: pin), "\(group) to \(id)\(force ? ", force" : "")\(pin ? ", pin" : "")") {
+      engine, now throws(CommandError) in try engine.setPrimary(of: group, to: id, force: force, pin: pin, now: now)
+    }
+    if sabotage == .liftsOverrides { _ = try? engine.liftOverride(of: group, now: now) }
+  }
+
+  /// What a person asks for. A refusal must have changed nothing.
+  ///
+  /// - Returns: whether it was done.
+  @discardableResult
+  mutating func request(
+    _ input: Input, _ line: String, _ apply: (inout Engine, Instant) throws(CommandError) -> [Effect]
+  ) -> Bool {
     let before = engine
     do throws(CommandError) {
-      let effects = try engine.setPrimary(of: group, to: id, force: force, pin: pin, now: now)
-      note("operator: \(group) to \(id)\(force ? ", force" : "")\(pin ? ", pin" : "")")
-      judge(.setPrimary(group, id, force: force, pin: pin), before, effects)
+      let effects = try apply(&engine, now)
+      note("operator: \(line)")
+      judge(input, before, effects)
+      return true
     } catch {
       if engine.table != before.table { wrong.append("a refused request changed the table") }
+      return false
     }
+  }
+
+  var wall: WallTime { wallAtZero + (now - .zero) }
+
+  /// The clock on the wall is set.
+  mutating func setClock(by jump: Duration) {
+    wallAtZero = wallAtZero + jump
+    note("the clock jumps by \(jump.text)")
+    feed(.wallClockRead(wall))
+  }
+
+  /// kill -9 and a new process: what is in memory is gone, and what was asked to be kept in the last moments perhaps, too.
+  mutating func restart(losing lost: Duration) {
+    note("restart, losing the last \(lost.text)")
+    keeper.crash(losingAfter: now - lost)
+    engine = Engine(holdRemoved: plan.holdRemoved, zone: plan.zone)
+    auditor = Auditor(holdRemoved: auditedHoldRemoved, memories: keeper.memories, windows: keeper.windows)
+    probing = [:]
+    earlyLookUps = [:]
+    feed(.wallClockRead(wall))
+    feed(.remembered(groups: keeper.memories, windows: keeper.windows))
+    feed(.windowsConfigured(configuredWindows))
+    for name in madeByRequest.sorted() { create(name) }
+    describe(describedNow, leaving: .afterHold)
+    for (name, source) in additions.sorted(by: { $0.key < $1.key }) { add(source, to: name) }
+    for cluster in clusters {
+      for name in cluster.names where random.chance(60) {
+        guard let last = cluster.lastAnswers[name] else { continue }
+        feed(.discoveryUpdated(DiscoveryUpdate(domain: name, outcome: last.outcome, isDrained: last.isDrained, age: .seconds(60))))
+      }
+    }
+  }
+
+  mutating func add(_ source: MemberSource, to group: GroupName) {
+    let isDone = request(.added(source, to: group), "adds \(source.origin) to \(group)") { engine, now throws(CommandError) in
+      try engine.addMember(source, to: group, now: now)
+    }
+    if isDone { additions[group] = source }
   }
 
   /// Takes a group away through the API; it is created again a moment later.
   mutating func delete(_ name: GroupName) throws {
     let before = engine
+    madeByRequest.remove(name)
+    additions[name] = nil
     judge(.deleted(name), before, try engine.deleteGroup(name, now: now))
     schedule(.creation(name), after: random.duration(milliseconds: 0...3000))
   }
@@ -170,6 +254,7 @@ struct World {
       wrong.append("\(name) cannot be created again")
       return
     }
+    madeByRequest.insert(name)
     judge(.created(name), before, effects)
   }
 
@@ -190,14 +275,16 @@ struct World {
     inputs += 1
     let effects = sabotage.apply(to: effects)
     wrong += auditor.check(input, before: before, effects: effects, after: engine, now: now)
-    if sabotage == .none && inputs % 16 == 0 { wrong += Auditor.quietnessViolations(of: engine, now: now) }
+    if sabotage == .none && inputs % 32 == 0 { wrong += Auditor.quietnessViolations(of: engine, now: now) }
+    if inputs % 16 == 0 { wrong += auditor.explanationViolations(of: engine, now: now, told: sabotage.apply(to:)) }
+    if !wrong.isEmpty { note("wrong after \(input)") }
     for effect in effects {
       switch effect {
       case .publish: publications += 1
       case .replaceProbes(let group, let targets): replan(group, targets)
       case .probeNow(let member): probeEarly(member)
       case .lookUpNow(let domain): lookUpEarly(domain)
-      case .remember, .forget, .rememberWindows: break
+      case .remember, .forget, .rememberWindows: keeper.keep(effect, now: now)
       case .record(let decision):
         decisions.append(decision)
         note("\(decision.group) \(decision.kind.rawValue) \(decision.to?.rawValue ?? "-"): \(decision.reason) \(decision.evidence)")
@@ -251,12 +338,14 @@ struct World {
 
   private mutating func probe(_ target: ProbeTarget) -> (ProbeOutcome, Duration) {
     if hostStalls { return (.failed(ProbeFailure(.local, "no descriptors")), .milliseconds(1)) }
-    let quick = random.duration(milliseconds: 1...10)
-    guard let server = server(at: target.address) else { return (.failed(ProbeFailure(.unreachable, "no such host")), quick) }
+    let usual = random.duration(milliseconds: 4...6)
+    if hostIsCutOff { return (.failed(ProbeFailure(.timedOut, "no answer")), target.check.timeout) }
+    guard let server = server(at: target.address) else { return (.failed(ProbeFailure(.unreachable, "no such host")), usual) }
+    let quick = min(usual * server.slowness, target.check.timeout)
     switch server.condition {
     case .alive:
       let role: Role? = target.check.provesRole ? (server.writable ? .primary : .replica) : nil
-      return (.passed(latency: quick, role: role), quick)
+      return (.passed(latency: quick, role: role, replication: role == nil ? nil : replication(of: server)), quick)
     case .dead: return (.failed(ProbeFailure(.refused, "connection refused")), quick)
     case .frozen: return (.failed(ProbeFailure(.timedOut, "no answer")), target.check.timeout)
     case .sick: return (.failed(ProbeFailure(.badResponse, "status 503")), quick)
@@ -267,7 +356,16 @@ struct World {
 
   func server(at address: SocketAddress) -> Server? {
     guard case .ip(let ip, _) = address else { return nil }
-    return clusters.lazy.flatMap(\.servers).first { $0.address == ip }
+    for cluster in clusters {
+      if let found = cluster.servers.first(where: { $0.address == ip }) { return found }
+      if cluster.spare.address == ip { return cluster.spare }
+    }
+    return nil
+  }
+
+  private func replication(of server: Server) -> Replication {
+    let tells = clusters.contains { $0.tellsTimeline && $0.servers.contains { $0.address == server.address } }
+    return Replication(timeline: tells ? server.timeline : nil, lagTime: server.writable ? nil : server.lag)
   }
 
   // MARK: What happens
@@ -286,6 +384,10 @@ struct World {
     case .promotion(let cluster, let server): promote(server, in: cluster)
     case .operate: if !healed { operate() }
     case .creation(let name): create(name)
+    case .restart:
+      if healed { return }
+      restart(losing: random.chance(60) ? .zero : random.duration(milliseconds: 1...200))
+      if random.chance(40) { schedule(.restart, after: random.duration(milliseconds: 500...10_000)) }
     }
   }
 
@@ -299,6 +401,10 @@ struct World {
     let member = MemberKey(group: route.name, backend: id)
     guard let address = route.members.first(where: { $0.backend == id })?.address else { return }
     let kind: DataPathSignal.Kind?
+    if hostIsCutOff {
+      schedule(.signal(DataPathSignal(member: member, kind: .connectTimedOut)), after: .milliseconds(300))
+      return
+    }
     switch server(at: address)?.condition {
     case .alive: kind = !healed && random.chance(5) ? random.pick([.reset, .closed]) : nil
     case .dead: kind = .connectRefused
@@ -308,26 +414,4 @@ struct World {
     }
     if let kind { schedule(.signal(DataPathSignal(member: member, kind: kind)), after: random.duration(milliseconds: 0...300)) }
   }
-}
-
-/// What happens when, in a stable order.
-struct Agenda<Element> {
-  private var entries: [(at: Instant, number: Int, element: Element)] = []
-  private var number = 0
-
-  var earliest: Instant? { entries.first?.at }
-
-  mutating func add(_ element: Element, at instant: Instant) {
-    number += 1
-    var low = 0
-    var high = entries.count
-    // Later entries of the same instant go behind earlier ones.
-    while low < high {
-      let middle = (low + high) / 2
-      if entries[middle].at <= instant { low = middle + 1 } else { high = middle }
-    }
-    entries.insert((instant, number, element), at: low)
-  }
-
-  mutating func removeEarliest() -> Element? { entries.isEmpty ? nil : entries.removeFirst().element }
 }

@@ -4,11 +4,14 @@ import Model
 struct WorldPlan {
   var clusters: [World.Cluster] = []
   var specifications: [GroupSpecification] = []
-  var clusterOfGroup: [Int] = []
+  var clusterOfGroup: [GroupName: Int] = [:]
   let holdRemoved: Duration
+  /// Where this host is.
+  let zone: String?
 
   init(using random: inout SeededGenerator) {
     holdRemoved = random.duration(milliseconds: 0...5000)
+    zone = random.chance(50) ? "a" : nil
     for number in 0..<Int.random(in: 1...2, using: &random) {
       let count = Int.random(in: 1...3, using: &random)
       var servers = (0..<count).map { World.Server(address: .v4(0x0a00_0001 + UInt32(number * 256 + $0))) }
@@ -16,11 +19,12 @@ struct WorldPlan {
       clusters.append(
         World.Cluster(
           primaryName: DomainName("primary\(number)"), replicaName: DomainName("replica\(number)"),
-          serviceName: DomainName("_db._tcp.cluster\(number)"), servers: servers))
+          serviceName: DomainName("_db._tcp.cluster\(number)"), servers: servers,
+          spare: World.Server(address: .v4(0x0a00_00f0 + UInt32(number))), tellsTimeline: random.chance(60)))
     }
     for number in 0..<Int.random(in: 1...2, using: &random) {
       let cluster = Int.random(in: 0..<clusters.count, using: &random)
-      clusterOfGroup.append(cluster)
+      clusterOfGroup[GroupName("g\(number)")] = cluster
       specifications.append(Self.group(GroupName("g\(number)"), of: clusters[cluster], using: &random))
     }
   }
@@ -31,10 +35,12 @@ struct WorldPlan {
   private static func group(_ name: GroupName, of cluster: World.Cluster, using random: inout SeededGenerator) -> GroupSpecification
   {
     let check = HealthCheck(
-      kind: random.chance(40) ? .postgres(PostgresCheck(depth: .role)) : .tcp, interval: random.duration(milliseconds: 200...800),
+      kind: random.chance(50)
+        ? .postgres(PostgresCheck(depth: .role, maximumLag: random.chance(50) ? .time(.seconds(10)) : nil)) : .tcp,
+      interval: random.duration(milliseconds: 300...900),
       timeout: random.duration(milliseconds: 100...600), healthyThreshold: Int.random(in: 1...3, using: &random),
       unhealthyThreshold: Int.random(in: 1...3, using: &random))
-    let sources: [MemberSource]
+    var sources: [MemberSource]
     switch Int.random(in: 0..<10, using: &random) {
     case 0...2:
       sources = cluster.servers.enumerated().map { number, server in
@@ -59,10 +65,17 @@ struct WorldPlan {
         MemberSource(origin: .domain(cluster.replicaName, port: 5432), proto: .postgres, weight: 3, check: check),
       ]
     }
+    let zones: [String?] = random.chance(40) ? ["a", "b"] : [nil]
+    for source in sources.indices { sources[source].zone = random.pick(zones) }
+    let limit = FailoverLimit(count: Int.random(in: 1...3, using: &random), within: random.duration(milliseconds: 2000...12_000))
     return GroupSpecification(
       name: name, mode: random.chance(70) ? .activePassive : .normal, members: sources,
       failback: random.chance(60) ? .manual : .automatic(after: random.duration(milliseconds: 0...5000)),
-      minimumInterval: random.duration(milliseconds: 0...6000), holdTimeout: random.duration(milliseconds: 500...5000),
+      minimumInterval: random.duration(milliseconds: 0...4000), maximumFailovers: random.chance(30) ? limit : nil,
+      pin: random.chance(8), zoneAffinity: random.chance(50),
+      slowStart: random.chance(40) ? random.duration(milliseconds: 500...3000) : .zero,
+      predictive: random.chance(40) ? Predictive(degradeBelow: 80, ejectBelow: random.pick([nil, 40, 60])) : nil,
+      shadow: random.chance(8), holdTimeout: random.duration(milliseconds: 500...5000),
       drainTimeout: random.duration(milliseconds: 0...3000), allowedRanges: random.chance(40) ? serverRanges : [])
   }
 }
