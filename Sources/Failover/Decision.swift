@@ -120,6 +120,9 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
   /// Nobody else in the group could have served during this maintenance window.
   case noAlternative(window: String)
 
+  /// A person took the primary out, or planned to.
+  package var isAskedFor: Bool { if case .primaryOrderedOut = self { true } else { false } }
+
   /// The labels under which a change of primary is counted.
   package static let labelsOfChanges = [
     "primary_down", "primary_demoted", "role_unproved", "primary_removed", "primary_drained", "primary_degraded",

@@ -43,7 +43,7 @@ extension Group {
 
   private mutating func make(_ change: Ruling.Change, now: Instant, into outcome: inout Outcome) {
     guard let member = member(change.to) else { return }
-    if change.kind != .elected { automaticChanges.append(now, limit: specification.maximumFailovers) }
+    if change.kind != .elected, !change.reason.isAskedFor { automaticChanges.append(now, limit: specification.maximumFailovers) }
     if specification.shadow, change.kind != .elected {
       outcome.record(
         .shadowed, from: incumbent, to: change.to, reason: change.reason, evidence: members.map { $0.evidence(at: now) },

@@ -122,7 +122,8 @@ extension GroupSpecification {
       ("mode", mode == other.mode), ("members", members == other.members), ("balance", balance == other.balance),
       ("failback", failback == other.failback), ("minimum_interval", minimumInterval == other.minimumInterval),
       ("maximum_failovers", maximumFailovers == other.maximumFailovers), ("pin", pin == other.pin),
-      ("shadow", shadow == other.shadow),
+      ("shadow", shadow == other.shadow), ("zone_affinity", zoneAffinity == other.zoneAffinity),
+      ("slow_start", slowStart == other.slowStart), ("predictive", predictive == other.predictive),
       ("hold_timeout", holdTimeout == other.holdTimeout), ("drain_timeout", drainTimeout == other.drainTimeout),
       ("allowed_cidrs", allowedRanges == other.allowedRanges),
     ]

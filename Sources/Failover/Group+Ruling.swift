@@ -118,10 +118,13 @@ extension Group {
     return .delayed(change, delay)
   }
 
-  /// What stands against an automatic change. A person's choice never comes here.
+  /// What stands against an automatic change. A person's choice never comes here, and whoever drains the primary, or plans its
+  /// maintenance, has asked for another one: no distance is kept from the last.
   private func delay(of change: Ruling.Change, now: Instant) -> Ruling.Delay? {
-    if let next = nextAllowedChange, next > now { return .minimumInterval(until: next) }
-    if let end = automaticChanges.suspended(by: specification.maximumFailovers, at: now) { return .tooManyFailovers(until: end) }
+    if !change.reason.isAskedFor {
+      if let next = nextAllowedChange, next > now { return .minimumInterval(until: next) }
+      if let end = automaticChanges.suspended(by: specification.maximumFailovers, at: now) { return .tooManyFailovers(until: end) }
+    }
     if let candidate = member(change.to), isFrozen(candidate, at: now) { return .network }
     return nil
   }

@@ -35,6 +35,19 @@ struct DrainTests {
     #expect(script.primary == "b")
   }
 
+  @Test("whoever drains the primary asks for another one: no distance is kept, and it does not count as flapping")
+  func drainSoonAfterAFailover() throws {
+    var script = try ready(mode: .activePassive)
+    script.fail("a")
+    script.fail("a")
+    #expect(script.primary == "b")
+    script.pass("a")
+    script.pass("a")
+    try script.ask { try $0.drain("b", now: $1) }
+    #expect(script.primary == "a")
+    #expect(script.state.snapshot(at: script.now).recentFailovers == 1)
+  }
+
   @Test("who is in no group is refused")
   func unknown() throws {
     var script = try ready()

@@ -362,7 +362,7 @@ struct GroupAuditor {
     for change in changes {
       if change.evidence.isEmpty { wrong.append("the record has no evidence") }
       wrong += justificationViolations(change, before, after, now)
-      if change.kind == .failover || change.kind == .failback { automaticChanges.append(now) }
+      if change.kind == .failover || change.kind == .failback, !Self.isAskedFor(change) { automaticChanges.append(now) }
       if change.kind.changesPrimary { lastChange = now }
       if change.kind != .manual, change.to != choice?.backend { choice = nil }
       ledBefore = nil
@@ -370,7 +370,7 @@ struct GroupAuditor {
     for record in records where record.kind == .shadowed {
       if !specification.shadow { wrong.append("something is only said, and there is no shadow mode") }
       wrong += spacingViolations(record, now)
-      automaticChanges.append(now)
+      if !Self.isAskedFor(record) { automaticChanges.append(now) }
       lastChange = now
     }
     endChoice(after, now)
@@ -428,12 +428,18 @@ struct GroupAuditor {
 
   /// Changes that nobody asked for keep their distance from the last one, whoever made it, and are not too many.
   private func spacingViolations(_ change: Decision, _ now: Instant) -> [String] {
+    if Self.isAskedFor(change) { return [] }
     var wrong: [String] = []
     if let lastChange, now - lastChange < distance(after: lastChange) - Self.rounding { wrong.append("\(change.kind) too soon") }
     if let limit = specification.maximumFailovers, count(within: limit.within - Self.rounding, now) >= limit.count {
       wrong.append("\(change.kind), and maximum_failovers is reached")
     }
     return wrong
+  }
+
+  /// A person drained the primary, or planned its maintenance.
+  private static func isAskedFor(_ change: Decision) -> Bool {
+    if case .primaryOrderedOut = change.reason { true } else { false }
   }
 
   /// What is remembered over a restart is cut to milliseconds.
