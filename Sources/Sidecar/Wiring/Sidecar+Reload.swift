@@ -44,7 +44,7 @@ extension Sidecar {
     let file = configurationFile
     let current = configuration
     // On the control thread, all at once: two reloads come one after the other, and no event falls between the parts of one.
-    let (changes, adopted) = await loop.reconfigure { [settings = self, listeners, resolver] state, now in
+    let (changes, adopted) = await loop.reconfigure { [self] state, now in
       var old = current
       old.topology = state.topology
       var new = loaded
@@ -57,8 +57,8 @@ extension Sidecar {
       effects += state.engine.handle(.windowsConfigured(new.maintenance), now: now)
       effects += state.engine.handle(.groupsConfigured(new.topology.groups, leaving: .atOnce), now: now)
       resolver.watch(new.topology.domains)
-      settings.accept(new)
-      listeners.adopt(settings.configuration)
+      accept(loaded)
+      listeners.adopt(configuration)
       return ((changes, adopted), effects)
     }
     if !dryRun {
