@@ -28,7 +28,7 @@ package final class Proxy: Sendable {
     package init() {}
   }
 
-  package let engineInUse: String
+  package let engine: EngineInUse
   /// Connections at a time, in all, from RLIMIT_NOFILE at start: each may need two descriptors.
   package let connectionLimit: Int
 
@@ -42,10 +42,7 @@ package final class Proxy: Sendable {
 
   /// Starts the workers. `onSignal` runs on their threads: it must return at once, and not call back into the proxy.
   package init(settings: Settings, onSignal: @escaping @Sendable (DataPathSignal) -> Void) throws(ProxyError) {
-    switch settings.engine {
-    case .auto, .epoll: engineInUse = EpollEngine.name
-    case .ioUring: throw ProxyError.engineNotAvailable(settings.engine)
-    }
+    engine = try EngineInUse(settings.engine)
     let count = max(1, settings.workers)
     let perWorker = Self.connectionsPerWorker(settings, workers: count, descriptors: Int(leba_raise_descriptor_limit()))
     connectionLimit = perWorker * count
@@ -61,7 +58,12 @@ package final class Proxy: Sendable {
       let seed = UInt64(bitPattern: leba_monotonic_ns())
       for number in 0..<count {
         shares.seed = seed &+ UInt64(number)
-        started.append(try WorkerThread(engine: EpollEngine.self, number: number, settings: shares, onSignal: onSignal))
+        let worker =
+          switch engine.kind {
+          case .epoll: try WorkerThread(engine: EpollEngine.self, number: number, settings: shares, onSignal: onSignal)
+          case .ioUring: try WorkerThread(engine: UringEngine.self, number: number, settings: shares, onSignal: onSignal)
+          }
+        started.append(worker)
       }
     } catch {
       for worker in started { worker.stop() }
@@ -201,12 +203,13 @@ private final class Countdown: Sendable {
 }
 
 package enum ProxyError: Error, Equatable, CustomStringConvertible {
-  case engineNotAvailable(EngineChoice)
+  case engineNotAvailable(EngineChoice, reason: String)
   case cannotStart(String)
 
   package var description: String {
     switch self {
-    case .engineNotAvailable(let engine): "engine \(engine.rawValue) is not available in this version; use auto or epoll"
+    case .engineNotAvailable(let engine, let reason):
+      "engine \(engine.rawValue) cannot be used here: \(reason); use auto or epoll"
     case .cannotStart(let reason): "the data plane cannot start: \(reason)"
     }
   }

@@ -18,7 +18,6 @@ import Testing
       Case("auth_enabled", "api_security: {auth_enabled: true}", notYet("1:30", "auth_enabled")),
       Case("rate_limit_enabled", "api_security: {rate_limit_enabled: true}", notYet("1:36", "rate_limit_enabled")),
       Case("allowlist_enabled", "api_security: {allowlist_enabled: true}", notYet("1:35", "allowlist_enabled")),
-      Case("engine", "engine: io_uring", "1:9: error: 'io_uring' is not supported by this version yet; use auto or epoll"),
     ])
   func refused(_ example: Case) { #expect(errors(example.yaml) == example.expected) }
 

@@ -149,10 +149,4 @@ import Testing
     // Other suites open and close descriptors meanwhile; ours would be two thousand.
     #expect(eventually { openDescriptors() < before + 200 })
   }
-
-  @Test func ioUringIsATypedError() {
-    var settings = Proxy.Settings()
-    settings.engine = .ioUring
-    #expect(throws: ProxyError.engineNotAvailable(.ioUring)) { try Proxy(settings: settings) { _ in } }
-  }
 }

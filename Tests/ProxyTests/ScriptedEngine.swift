@@ -63,10 +63,12 @@ struct ScriptedEngine: Engine, ~Copyable {
     if let buffer = pool.take() { completions.append(.received(token, buffer, count: count)) }
   }
 
-  mutating func wait(until deadline: Instant?, since now: Instant) -> (now: Instant, woken: Bool) {
+  mutating func wait(until deadline: Instant?, since now: Instant) -> Instant {
     self.deadline = deadline
-    return (time, true)
+    return time
   }
+
+  mutating func takeWake() -> Bool { true }
 
   mutating func next() -> Completion? { completions.isEmpty ? nil : completions.removeFirst() }
 }

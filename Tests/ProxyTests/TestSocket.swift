@@ -90,7 +90,8 @@ final class TestSocket: @unchecked Sendable {
   /// Up to `count` bytes; nil at an end of any kind.
   func receive(_ count: Int = 65536) -> (bytes: [UInt8], end: End?) {
     var buffer = [UInt8](repeating: 0, count: count)
-    let received = recv(descriptor, &buffer, count, 0)
+    var received = 0
+    repeat { received = recv(descriptor, &buffer, count, 0) } while received < 0 && errno == EINTR
     if received > 0 { return (Array(buffer[..<received]), nil) }
     if received == 0 { return ([], .clean) }
     return ([], errno == EAGAIN ? .timedOut : .reset)
@@ -130,6 +131,7 @@ final class TestServer: @unchecked Sendable {
   private let listener: Int32
   private let path: String?
   private let count = Counter()
+  private let stops = Counter()
 
   var accepted: Int { count.value }
 
@@ -152,6 +154,9 @@ final class TestServer: @unchecked Sendable {
 
   /// Stops accepting; connections go on. The port refuses from now on.
   func stop() {
+    // A second close would hit whoever has been given the descriptor since.
+    stops.add(1)
+    guard stops.value == 1 else { return }
     shutdown(listener, Int32(SHUT_RDWR))
     close(listener)
     if let path { unlink(path) }

@@ -29,6 +29,8 @@ int pthread_setname_np(pthread_t thread, const char *name);
 int pipe2(int ends[2], int flags);
 int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
 
+#include "Ring.h"
+
 /// Nanoseconds of CLOCK_MONOTONIC. Served from the vDSO: no system call.
 static inline int64_t leba_monotonic_ns(void) {
   struct timespec now;
@@ -135,10 +137,14 @@ static inline int leba_socket_error(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? errno : error;
 }
 
-/// Closes so that a TCP peer sees a reset. A unix socket knows no reset and is merely closed.
-static inline void leba_close_with_reset(int fd) {
+/// Makes the close of a TCP socket a reset. A unix socket knows no reset and is merely closed.
+static inline void leba_reset_on_close(int fd) {
   struct linger now = {.l_onoff = 1, .l_linger = 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+static inline void leba_close_with_reset(int fd) {
+  leba_reset_on_close(fd);
   close(fd);
 }
 

@@ -28,7 +28,7 @@ extension Format<Declarations> {
       _ = map.value("api_security", .apiSecurity)
       return Declarations(
         zone: map.value("zone", .string)?.value,
-        engine: map.value("engine", .choice("an engine", among: [.auto, .epoll], notYet: NotYet.engines))?.value ?? .auto,
+        engine: map.value("engine", .choice("an engine"))?.value ?? .auto,
         workers: map.value("workers", .integer(1...128))?.value ?? 1,
         stateDirectory: map.value("state_directory", .string)?.value ?? "./.leba",
         resolver: map.value("dns_resolver", .resolver)?.value ?? ResolverSettings(),

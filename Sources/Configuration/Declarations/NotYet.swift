@@ -12,8 +12,6 @@ enum Section {
 ///
 /// Whoever builds a feature deletes its line here; nothing else knows.
 enum NotYet {
-  static let engines = ["io_uring"]
-
   /// The keys of a section, each with a format that says whether the value is the neutral one.
   static func keys(in section: Section) -> [(key: String, isNeutral: Format<Bool>)] {
     switch section {

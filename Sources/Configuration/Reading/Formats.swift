@@ -68,14 +68,13 @@ extension Format {
     }
   }
 
-  /// One of a fixed set of words. `notYet` are words of the contract that this version refuses; `only` narrows the rest.
-  static func choice(_ noun: String, among words: [Output] = Array(Output.allCases), notYet: [String] = []) -> Self
+  /// One of a fixed set of words.
+  static func choice(_ noun: String, among words: [Output] = Array(Output.allCases)) -> Self
   where Output: CaseIterable & RawRepresentable<String> {
     let known = words.map(\.rawValue)
     let list = known.count > 1 ? "\(known.dropLast().joined(separator: ", ")) or \(known[known.count - 1])" : known.joined()
     return Format(expected: list) { text throws(Complaint) in
       if let word = words.first(where: { $0.rawValue == text.value }) { return word }
-      if notYet.contains(text.value) { throw Complaint("\(text.shown) is not supported by this version yet", "use \(list)") }
       throw Complaint("\(text.shown) is not \(noun)", "use \(list)")
     }
   }

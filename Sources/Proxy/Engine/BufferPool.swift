@@ -42,6 +42,12 @@ struct BufferPool: ~Copyable {
 
   func bytes(of buffer: Buffer) -> UnsafeMutableRawPointer { base + Int(buffer.number) * Self.size }
 
+  /// The number of the buffer that holds this byte; nil when it lies outside of the pool.
+  func number(of byte: UnsafeRawPointer) -> Int? {
+    let offset = byte - UnsafeRawPointer(base)
+    return offset >= 0 && offset < capacity * Self.size ? offset / Self.size : nil
+  }
+
   mutating func take() -> Buffer? {
     guard freeCount > 0 else { return nil }
     freeCount -= 1
@@ -63,9 +69,11 @@ struct BufferPool: ~Copyable {
   mutating func trim() {
     let target = min(max(cold, lowest - Self.kept), cold + 256)
     while cold < target {
-      leba_forget_pages(base + Int(free[cold]) * Self.size, Self.size)
+      forgetPages(of: Buffer(number: free[cold]))
       cold += 1
     }
     lowest = freeCount
   }
+
+  func forgetPages(of buffer: Buffer) { leba_forget_pages(bytes(of: buffer), Self.size) }
 }

@@ -89,11 +89,13 @@ protocol Engine: ~Copyable {
   func bytes(of buffer: Buffer) -> UnsafeMutableRawPointer
   mutating func recycle(_ buffer: Buffer)
 
-  /// Blocks until something happens or `deadline` passes (nil: no deadline). Returns the time, read once, and whether `wake` was signalled.
-  mutating func wait(until deadline: Instant?, since now: Instant) -> (now: Instant, woken: Bool)
+  /// Blocks until something happens or `deadline` passes (nil: no deadline). Returns the time, read once.
+  mutating func wait(until deadline: Instant?, since now: Instant) -> Instant
   /// The next completion of this pass. A pass gives every socket that was ready when `wait` returned one turn, so that a busy pair
   /// cannot keep the loop from its timers and its mailbox.
   mutating func next() -> Completion?
+  /// Whether `wake` was signalled since this was last asked, as far as the pass's completions told: to be asked after the last of them.
+  mutating func takeWake() -> Bool
 }
 
 /// Why an engine could not start or take a listener.

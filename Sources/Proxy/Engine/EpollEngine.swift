@@ -26,11 +26,12 @@ struct EpollEngine: Engine, ~Copyable {
   private var listeners: EpollListeners
   private var pool: BufferPool
 
-  private var ready = SocketQueue(link: .turn)
-  private var urgent = SocketQueue(link: .urgent)
-  private var starved = SocketQueue(link: .turn)
+  private var ready = SocketQueue<EpollSocket>(link: .first)
+  private var urgent = SocketQueue<EpollSocket>(link: .second)
+  private var starved = SocketQueue<EpollSocket>(link: .first)
   private var turnsLeft = 0
   private var trimmedAt = Instant.zero
+  private var wakeWasSignalled = false
 
   init(sockets count: Int, buffers: Int, wake: Int32) throws(EngineError) {
     let pool = try BufferPool(capacity: buffers)
@@ -154,12 +155,11 @@ struct EpollEngine: Engine, ~Copyable {
 
   // MARK: The loop
 
-  mutating func wait(until deadline: Instant?, since now: Instant) -> (now: Instant, woken: Bool) {
+  mutating func wait(until deadline: Instant?, since now: Instant) -> Instant {
     feedStarved()
     let timeout = timeout(until: deadline, since: now)
     let count = leba_epoll_wait(epoll, events, Int32(Self.eventsPerWait), timeout)
     let now = Instant(nanoseconds: leba_monotonic_ns())
-    var woken = false
     // A negative count is EINTR: nothing happened.
     var index: Int32 = 0
     while index < count {
@@ -169,7 +169,7 @@ struct EpollEngine: Engine, ~Copyable {
         note(mask, token)
       } else if token == Self.wakeToken {
         leba_eventfd_clear(wake)
-        woken = true
+        wakeWasSignalled = true
       } else {
         listeners.becameReady(token)
       }
@@ -181,7 +181,12 @@ struct EpollEngine: Engine, ~Copyable {
       pool.trim()
       trimmedAt = now
     }
-    return (now, woken)
+    return now
+  }
+
+  mutating func takeWake() -> Bool {
+    defer { wakeWasSignalled = false }
+    return wakeWasSignalled
   }
 
   mutating func next() -> Completion? {

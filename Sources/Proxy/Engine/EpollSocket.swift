@@ -1,5 +1,5 @@
 /// What the epoll engine knows of one socket: what its owner asked for, and what events have said since.
-struct EpollSocket: BitwiseCopyable {
+struct EpollSocket: QueuedSocket {
   struct Operations: OptionSet, BitwiseCopyable {
     let rawValue: UInt8
     static let connect = Operations(rawValue: 1)
@@ -35,47 +35,16 @@ struct EpollSocket: BitwiseCopyable {
   var asked: Operations
   var readiness: Readiness
 
+  subscript(link: SocketQueueLink) -> UInt32 {
+    get { link == .first ? next : nextUrgent }
+    set { if link == .first { next = newValue } else { nextUrgent = newValue } }
+  }
+
   /// Whether a turn would complete something, as far as is known.
   var turnIsDue: Bool {
     if asked.contains(.send) && readiness.contains(.writable) { return true }
     if !asked.isDisjoint(with: [.receive, .peek]) { return readiness.contains(.readable) }
     if asked.contains(.connect) { return connectError != 0 || readiness.contains(.writable) }
     return !readiness.isDisjoint(with: [.endUnreported, .breakUnreported])
-  }
-}
-
-/// First in, first out, threaded through the sockets themselves: no memory of its own and nothing to bound.
-struct SocketQueue: BitwiseCopyable {
-  enum Link { case turn, urgent }
-
-  let link: Link
-  private var head: UInt32 = 0
-  private var tail: UInt32 = 0
-  private(set) var count = 0
-
-  init(link: Link) { self.link = link }
-
-  mutating func append(_ slot: UInt32, in sockets: UnsafeMutablePointer<EpollSocket>) {
-    if count == 0 {
-      head = slot
-    } else {
-      switch link {
-      case .turn: sockets[Int(tail)].next = slot
-      case .urgent: sockets[Int(tail)].nextUrgent = slot
-      }
-    }
-    tail = slot
-    count += 1
-  }
-
-  mutating func pop(from sockets: UnsafeMutablePointer<EpollSocket>) -> UInt32? {
-    guard count > 0 else { return nil }
-    let slot = head
-    switch link {
-    case .turn: head = sockets[Int(slot)].next
-    case .urgent: head = sockets[Int(slot)].nextUrgent
-    }
-    count -= 1
-    return slot
   }
 }

@@ -82,10 +82,9 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   }
 
   mutating func pass() {
-    let (time, woken) = engine.wait(until: nextDeadline, since: now)
-    now = time
+    now = engine.wait(until: nextDeadline, since: now)
     while let completion = engine.next() { handle(completion) }
-    if woken { executeCommands() }
+    if engine.takeWake() { executeCommands() }
     runDeadlines()
     reportDrainedIfDone()
   }

@@ -17,7 +17,7 @@ final class WorkerThread: Sendable {
     let mailbox = try Mailbox()
     self.mailbox = mailbox
     let started = Reply<EngineError?>()
-    let body = ThreadBody { [weak self] in
+    let identifier = try ThreadBody.start { [weak self] in
       leba_name_thread("leba-worker-\(number)")
       let statistics: WorkerStatistics
       do {
@@ -29,13 +29,6 @@ final class WorkerThread: Sendable {
         return started.fulfil(error as? EngineError ?? EngineError(operation: "starting a worker", errno: EINVAL))
       }
       self?.last.withLock { $0 = statistics }
-    }
-    var identifier = pthread_t()
-    let argument = Unmanaged.passRetained(body)
-    let status = leba_start_thread(&identifier, ThreadBody.entry, argument.toOpaque())
-    guard status == 0 else {
-      argument.release()
-      throw EngineError(operation: "starting a worker thread", errno: status)
     }
     if let error = started.wait() {
       pthread_join(identifier, nil)
@@ -62,16 +55,5 @@ final class WorkerThread: Sendable {
       if let identifier = thread { pthread_join(identifier, nil) }
       thread = nil
     }
-  }
-}
-
-private final class ThreadBody {
-  private let run: () -> Void
-
-  init(_ run: @escaping () -> Void) { self.run = run }
-
-  static let entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in
-    if let argument { Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().run() }
-    return nil
   }
 }

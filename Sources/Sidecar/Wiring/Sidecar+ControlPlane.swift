@@ -22,7 +22,7 @@ extension Sidecar: ControlPlane {
     let connections = proxy.statistics()
     return StatusView(
       state: state(groups), version: VersionCommand.current, uptimeSeconds: (ContinuousClock.now - startedAt).seconds,
-      engine: proxy.engineInUse, connectionLimit: proxy.connectionLimit, zone: configuration.zone,
+      engine: proxy.engine.name, connectionLimit: proxy.connectionLimit, zone: configuration.zone,
       configuration: configurationStatus,
       listeners: listeners.open.map { listener in
         StatusView.Listener(

@@ -149,7 +149,7 @@ final class Sidecar: Sendable {
     verifyHistory()
     logger.notice(
       """
-      leba \(VersionCommand.current) is running: engine \(proxy.engineInUse), at most \(proxy.connectionLimit) connections, \
+      leba \(VersionCommand.current) is running: engine \(proxy.engine), at most \(proxy.connectionLimit) connections, \
       API on \(configuration.apiAddress)
       """)
     if let watch, !watch.start(onChange: { [self] in Task { await reload(because: "the file changed") } }) {

@@ -1,0 +1,186 @@
+import CLinux
+import Glibc
+
+/// The listeners of an io_uring engine: one multishot accept each. The kernel accepts faster than sessions are made of it, so what it
+/// accepted waits here, and a paused listener's waits until it is resumed.
+struct UringListeners {
+  private struct Listener {
+    var descriptor: Int32 = -1
+    var generation: UInt32 = 0
+    var isPaused = false
+    /// The kernel is accepting, or has not said yet that it stopped.
+    var isAccepting = false
+    /// Accepted and not told of; those before `first` have been.
+    var waiting: [Int32] = []
+    var first = 0
+    /// Why the kernel stopped, if it was not asked to.
+    var failure: Int32 = 0
+    /// Set while it closes: how many more connections it takes from its backlog.
+    var acceptsBeforeClose: Int?
+
+    var hasNews: Bool { first < waiting.count || failure != 0 || acceptsBeforeClose != nil && !isAccepting }
+  }
+
+  /// New connections per pass: enough to empty a burst quickly, few enough that running sessions do not wait for it.
+  private static let acceptsPerPass = 64
+
+  private let ring: UnsafeMutablePointer<leba_ring>
+  private var listeners: [Listener] = []
+  private var ready: [Int32] = []
+  private var acceptsLeft = 0
+
+  init(ring: UnsafeMutablePointer<leba_ring>) { self.ring = ring }
+
+  var areReady: Bool { !ready.isEmpty }
+
+  mutating func beginPass() { acceptsLeft = Self.acceptsPerPass }
+
+  mutating func open(_ descriptor: Int32, as token: Token) {
+    let index = Int(token.listenerNumber)
+    while listeners.count <= index { listeners.append(Listener()) }
+    listeners[index] = Listener(descriptor: descriptor, generation: token.generation)
+    accept(token.listenerNumber)
+  }
+
+  mutating func pause(_ token: Token) {
+    let number = token.listenerNumber
+    // One that is closing has no later: its next turn ends it.
+    guard listeners[Int(number)].acceptsBeforeClose == nil else { return listeners[Int(number)].acceptsBeforeClose = 0 }
+    listeners[Int(number)].isPaused = true
+    ready.removeAll { $0 == number }
+    stopAccepting(number)
+  }
+
+  mutating func resume(_ token: Token) {
+    let number = token.listenerNumber
+    guard listeners[Int(number)].isPaused else { return }
+    listeners[Int(number)].isPaused = false
+    listeners[Int(number)].failure = 0
+    accept(number)
+    becomeReady(number)
+  }
+
+  mutating func finish(_ token: Token) {
+    let number = token.listenerNumber
+    // Bounded, or a flood of new connections would keep the listener open.
+    listeners[Int(number)].acceptsBeforeClose = Int(SOMAXCONN)
+    listeners[Int(number)].isPaused = false
+    stopAccepting(number)
+    becomeReady(number)
+  }
+
+  mutating func close(_ token: Token) {
+    let number = token.listenerNumber
+    guard listeners[Int(number)].descriptor >= 0 else { return }
+    // An accept that runs keeps the port.
+    if listeners[Int(number)].isAccepting { _ = leba_ring_cancel_now(ring, listeners[Int(number)].descriptor) }
+    Glibc.close(listeners[Int(number)].descriptor)
+    for descriptor in listeners[Int(number)].waiting[listeners[Int(number)].first...] { Glibc.close(descriptor) }
+    listeners[Int(number)] = Listener(generation: listeners[Int(number)].generation)
+    ready.removeAll { $0 == number }
+  }
+
+  /// A completion of an accept: a descriptor, or an error.
+  mutating func completed(_ tag: UringTag, _ result: Int32, hasMore: Bool) {
+    let number = Int32(bitPattern: tag.slot)
+    guard Int(number) < listeners.count, listeners[Int(number)].descriptor >= 0,
+      tag.isOf(generation: listeners[Int(number)].generation)
+    else {
+      if result >= 0 { Glibc.close(result) }
+      return
+    }
+    if result >= 0 { listeners[Int(number)].waiting.append(result) }
+    if !hasMore {
+      listeners[Int(number)].isAccepting = false
+      switch -result {
+      case EMFILE, ENFILE, ENOBUFS, ENOMEM: listeners[Int(number)].failure = -result
+      // Cancelled, cut short, or one connection was gone already (accept(2) lists what it may say of that).
+      default: accept(number)
+      }
+    }
+    becomeReady(number)
+  }
+
+  mutating func next() -> Completion? {
+    while acceptsLeft > 0, let number = ready.first {
+      let index = Int(number)
+      let token = Token(listener: number, generation: listeners[index].generation)
+      if let left = listeners[index].acceptsBeforeClose, left == 0 { return end(token) }
+      if listeners[index].first < listeners[index].waiting.count {
+        acceptsLeft -= 1
+        defer { if acceptsLeft == 0 { rotate() } }
+        return .accepted(token, descriptor: takeWaiting(index))
+      }
+      if listeners[index].acceptsBeforeClose != nil {
+        guard !listeners[index].isAccepting else { return rest(number) }
+        return lastAccept(token)
+      }
+      let failure = listeners[index].failure
+      guard failure != 0 else { return rest(number) }
+      pause(token)
+      return .acceptFailed(token, errno: failure)
+    }
+    return nil
+  }
+
+  // MARK: Steps
+
+  /// What came into the backlog since the kernel stopped accepting.
+  private mutating func lastAccept(_ token: Token) -> Completion {
+    let index = Int(token.listenerNumber)
+    let descriptor = leba_accept(listeners[index].descriptor)
+    guard descriptor >= 0 else { return end(token) }
+    listeners[index].acceptsBeforeClose = listeners[index].acceptsBeforeClose.map { $0 - 1 }
+    acceptsLeft -= 1
+    return .accepted(token, descriptor: descriptor)
+  }
+
+  private mutating func takeWaiting(_ index: Int) -> Int32 {
+    let descriptor = listeners[index].waiting[listeners[index].first]
+    listeners[index].first += 1
+    if listeners[index].first == listeners[index].waiting.count {
+      listeners[index].waiting.removeAll(keepingCapacity: true)
+      listeners[index].first = 0
+    }
+    return descriptor
+  }
+
+  private mutating func rest(_ number: Int32) -> Completion? {
+    ready.removeAll { $0 == number }
+    return next()
+  }
+
+  private mutating func becomeReady(_ number: Int32) {
+    let listener = listeners[Int(number)]
+    guard listener.descriptor >= 0, !listener.isPaused, listener.hasNews, !ready.contains(number) else { return }
+    ready.append(number)
+  }
+
+  private mutating func accept(_ number: Int32) {
+    let listener = listeners[Int(number)]
+    guard !listener.isAccepting, !listener.isPaused, listener.acceptsBeforeClose == nil else { return }
+    listeners[Int(number)].isAccepting = true
+    leba_ring_make_room(ring, 1)
+    leba_ring_accept(ring, listener.descriptor, tag(number).packed)
+  }
+
+  private mutating func stopAccepting(_ number: Int32) {
+    guard listeners[Int(number)].isAccepting else { return }
+    leba_ring_make_room(ring, 1)
+    leba_ring_cancel(ring, tag(number).packed, UringTag(.done, slot: 0, generation: 0).packed)
+  }
+
+  private func tag(_ number: Int32) -> UringTag {
+    UringTag(.accept, slot: UInt32(bitPattern: number), generation: listeners[Int(number)].generation)
+  }
+
+  private mutating func end(_ token: Token) -> Completion {
+    close(token)
+    return .acceptingEnded(token)
+  }
+
+  /// The next pass begins with another listener, so that one flooded port does not starve the rest.
+  private mutating func rotate() {
+    if ready.count > 1 { ready.append(ready.removeFirst()) }
+  }
+}

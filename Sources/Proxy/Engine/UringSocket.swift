@@ -1,0 +1,59 @@
+/// What the io_uring engine knows of one socket: what its owner asked for, what the kernel is at, and what came that nobody asked for yet.
+struct UringSocket: QueuedSocket {
+  struct Operations: OptionSet, BitwiseCopyable {
+    let rawValue: UInt8
+    static let connect = Operations(rawValue: 1)
+    static let send = Operations(rawValue: 2)
+    static let receive = Operations(rawValue: 4)
+    static let peek = Operations(rawValue: 8)
+    static let watch = Operations(rawValue: 16)
+
+    /// While one of these is asked for, its answer tells of an end.
+    static let reading: Operations = [.receive, .peek]
+  }
+
+  /// Facts about the peer that outlive the operation which found them.
+  struct News: OptionSet, BitwiseCopyable {
+    let rawValue: UInt8
+    /// The end of the stream has been seen: watching for it once more would fire at once.
+    static let endSeen = News(rawValue: 1)
+    /// There is nothing left to watch for.
+    static let allSeen = News(rawValue: 2)
+    static let endUnreported = News(rawValue: 4)
+    static let breakUnreported = News(rawValue: 8)
+
+    static let unreported: News = [.endUnreported, .breakUnreported]
+  }
+
+  var descriptor: Int32
+  var generation: UInt32
+  var next: UInt32
+  var nextUnwatched: UInt32
+  /// The result of a receive that was withdrawn: a count of bytes in `parkedBuffer`, 0 for the end, a negative errno.
+  var parkedResult: Int32
+  var parkedBuffer: UInt16
+  var hasParked: Bool
+  var isOpen: Bool
+  /// In the ready queue or among the starved.
+  var isQueued: Bool
+  /// In the queue of those that nobody reads.
+  var isUnwatched: Bool
+  /// The last receive left bytes behind, or a peek saw some: the next one finds them at once.
+  var hasBytesWaiting: Bool
+  var asked: Operations
+  var inKernel: Operations
+  var news: News
+
+  subscript(link: SocketQueueLink) -> UInt32 {
+    get { link == .first ? next : nextUnwatched }
+    set { if link == .first { next = newValue } else { nextUnwatched = newValue } }
+  }
+
+  var isBeingRead: Bool { !asked.isDisjoint(with: .reading) }
+
+  /// Whether a turn would complete or submit something.
+  var turnIsDue: Bool {
+    if isBeingRead { return hasParked || asked.contains(.receive) && !inKernel.contains(.receive) }
+    return !news.isDisjoint(with: .unreported)
+  }
+}
