@@ -37,7 +37,7 @@ class Bar:
                 beside = f" of {peer.name}"
             value = statistics.median(values)
             met = "met" if value <= limit else "**not met**"
-            words.append(f"{engine.engine} {value:.2f}{beside}: {met}")
+            words.append(f"{engine.engine} {value:.{3 if self.against else 2}f}{beside}: {met}")
         return "; ".join(words)
 
 
