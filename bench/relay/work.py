@@ -89,7 +89,7 @@ class Memory:
     name, title = "memory", "memory"
 
     def measure(self, proxy):
-        resident, private = proxy.settled_memory()
+        resident, private, written = proxy.settled_memory()
         with contextlib.ExitStack() as open_connections:
             for _ in range(IDLE_CONNECTIONS):
                 connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
@@ -104,4 +104,5 @@ class Memory:
             grown = proxy.settled_memory()[0]
         megabyte = 1 << 20
         each = (grown - resident) / IDLE_CONNECTIONS
-        return {"resident": resident / megabyte, "private": private / megabyte, "each": each, "errors": 0}
+        idle = {"resident": resident / megabyte, "private": private / megabyte, "written": written / megabyte}
+        return {**idle, "each": each, "errors": 0}
