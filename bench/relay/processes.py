@@ -87,7 +87,7 @@ class Server:
         return time.clock_gettime_ns((~self.child.pid << 3) | 2)
 
     def memory(self):
-        """Resident, private, and private written bytes: untouched pages of a program that only one process runs are private, too."""
+        """Resident, private, and private written bytes: read-only pages of a program that one process runs are private, too."""
         sums = {"Rss": 0, "Private_Clean": 0, "Private_Dirty": 0}
         for line in pathlib.Path(f"/proc/{self.child.pid}/smaps_rollup").read_text().splitlines():
             name = line.split(":")[0]
