@@ -87,13 +87,13 @@ class Server:
         return time.clock_gettime_ns((~self.child.pid << 3) | 2)
 
     def memory(self):
-        """Resident, private, and private written bytes: read-only pages of a program that one process runs are private, too."""
-        sums = {"Rss": 0, "Private_Clean": 0, "Private_Dirty": 0}
+        """Resident, private, and anonymous bytes. The pages of a program's file are private, too, while one process runs it."""
+        sums = {"Rss": 0, "Private_Clean": 0, "Private_Dirty": 0, "Anonymous": 0}
         for line in pathlib.Path(f"/proc/{self.child.pid}/smaps_rollup").read_text().splitlines():
             name = line.split(":")[0]
             if name in sums:
                 sums[name] = int(line.split()[1]) * 1024
-        return sums["Rss"], sums["Private_Clean"] + sums["Private_Dirty"], sums["Private_Dirty"]
+        return sums["Rss"], sums["Private_Clean"] + sums["Private_Dirty"], sums["Anonymous"]
 
     def settled_memory(self):
         """Its memory once it has not changed for two seconds, or after twenty."""

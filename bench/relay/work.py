@@ -89,7 +89,7 @@ class Memory:
     name, title = "memory", "memory"
 
     def measure(self, proxy):
-        resident, private, written = proxy.settled_memory()
+        resident, private, anonymous = proxy.settled_memory()
         with contextlib.ExitStack() as open_connections:
             for _ in range(IDLE_CONNECTIONS):
                 connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
@@ -104,5 +104,5 @@ class Memory:
             grown = proxy.settled_memory()[0]
         megabyte = 1 << 20
         each = (grown - resident) / IDLE_CONNECTIONS
-        idle = {"resident": resident / megabyte, "private": private / megabyte, "written": written / megabyte}
+        idle = {"resident": resident / megabyte, "private": private / megabyte, "anonymous": anonymous / megabyte}
         return {**idle, "each": each, "errors": 0}
