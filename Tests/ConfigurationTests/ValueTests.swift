@@ -52,7 +52,7 @@ import Testing
       Case("empty text", "zone: ''", "1:7: error: '' is empty; write some text, or remove the key"),
       Case("no value", "zone:", "1:6: error: 'zone' has no value; give it one, or remove the key"),
       Case("control character", #"zone: "a\nb""#, #"1:7: error: 'a\nb' contains a control character; remove it"#),
-      Case("engine", "engine: kqueue", "1:9: error: 'kqueue' is not an engine; use auto or epoll"),
+      Case("engine", "engine: kqueue", "1:9: error: 'kqueue' is not an engine; use auto, io_uring or epoll"),
       Case("root is a list", "- a", "1:1: error: the file is a list; it must be a mapping of keys to values"),
       Case("root is text", "hello", "1:1: error: the file is a single value; it must be a mapping of keys to values"),
       Case("section is a list", "api: []", "1:6: error: 'api' is a list; it must be a mapping of keys to values"),

@@ -11,14 +11,14 @@ import Threads
 /// slow. A withdrawn receive or peek is left with the kernel: what it brings is parked for the next one.
 ///
 /// Nobody reads a session's socket while it waits for something else. For those a poll for the end of the stream is submitted, but only
-/// after a pass has gone by: a relay that waits for its own send is read again before that.
+/// after a moment: a relay that waits for its own send, or for the other side's end, is read again or closed before that.
 struct UringEngine: Engine, ~Copyable {
   static var name: String { "io_uring" }
 
   private static let submissions: UInt32 = 1024
   private static let completions: UInt32 = 8192
   private static let trimInterval = Duration.seconds(1)
-  /// How long a socket may go unwatched while nothing else happens at all.
+  /// How long a socket that nobody reads goes unwatched, at least; twice that at most.
   private static let watchDelay = Duration.milliseconds(5)
   /// Until the kernel may have memory again.
   private static let shortageRest: UInt32 = 1000
@@ -35,9 +35,13 @@ struct UringEngine: Engine, ~Copyable {
 
   private var ready = SocketQueue<UringSocket>(link: .first)
   private var starved = SocketQueue<UringSocket>(link: .first)
+  /// Sockets that nobody read when they came here; some are read again.
   private var unwatched = SocketQueue<UringSocket>(link: .second)
-  /// Those in `unwatched` for whom a pass has gone by.
+  /// Those in `unwatched` that were there at the last sweep.
   private var unwatchedDue = 0
+  /// Open sockets that nobody reads and no poll watches yet.
+  private var unreadCount = 0
+  private var sweptAt = Instant.zero
   private var turnsLeft = 0
   private var completionsLeft: UInt32 = 0
   private var trimmedAt = Instant.zero
@@ -140,6 +144,7 @@ struct UringEngine: Engine, ~Copyable {
     let socket = self[token]
     assert(!socket.pointee.isBeingRead, "a receive is outstanding already")
     socket.pointee.asked.insert(.peek)
+    countRead(socket)
     if socket.pointee.hasParked {
       enqueue(token.slot)
     } else if socket.pointee.inKernel.isDisjoint(with: .reading) {
@@ -151,6 +156,7 @@ struct UringEngine: Engine, ~Copyable {
     let socket = self[token]
     assert(!socket.pointee.isBeingRead, "a receive is outstanding already")
     socket.pointee.asked.insert(.receive)
+    countRead(socket)
     if socket.pointee.hasParked {
       enqueue(token.slot)
     } else if !socket.pointee.inKernel.contains(.receive) {
@@ -198,6 +204,7 @@ struct UringEngine: Engine, ~Copyable {
     if socket.pointee.hasParked, socket.pointee.parkedResult > 0 {
       buffers.recycle(Buffer(number: UInt32(socket.pointee.parkedBuffer)))
     }
+    countRead(socket)
     socket.pointee.hasParked = false
     socket.pointee.isOpen = false
     socket.pointee.asked = []
@@ -253,7 +260,7 @@ struct UringEngine: Engine, ~Copyable {
   // MARK: The loop
 
   mutating func wait(until deadline: Instant?, since now: Instant) -> Instant {
-    watchUnread()
+    watchUnread(now: now)
     buffers.offer(to: ring)
     feedStarved()
     let mayBlock = ready.count == 0 && !listeners.areReady && !wakeWasSignalled && leba_ring_completions(ring) == 0
@@ -294,7 +301,7 @@ struct UringEngine: Engine, ~Copyable {
   private func timeout(until deadline: Instant?, since now: Instant) -> Int64 {
     var due = deadline
     if buffers.isBloated { due = sooner(due, trimmedAt + Self.trimInterval) }
-    if unwatched.count > 0 { due = sooner(due, now + Self.watchDelay) }
+    if unreadCount > 0 { due = sooner(due, sweptAt + Self.watchDelay) }
     guard let due else { return -1 }
     return max(0, (due - now).nanoseconds)
   }
@@ -479,24 +486,38 @@ struct UringEngine: Engine, ~Copyable {
 
   private mutating func leaveUnwatched(_ slot: UInt32) {
     let socket = sockets + Int(slot)
+    if !socket.pointee.isUnread {
+      socket.pointee.isUnread = true
+      unreadCount += 1
+    }
     guard !socket.pointee.isUnwatched else { return }
     socket.pointee.isUnwatched = true
     unwatched.append(slot, in: sockets)
   }
 
-  private mutating func watchUnread() {
+  /// It is read, watched or closed.
+  private mutating func countRead(_ socket: UnsafeMutablePointer<UringSocket>) {
+    guard socket.pointee.isUnread else { return }
+    socket.pointee.isUnread = false
+    unreadCount -= 1
+  }
+
+  private mutating func watchUnread(now: Instant) {
+    guard unwatched.count > 0, now - sweptAt >= Self.watchDelay else { return }
+    sweptAt = now
     while unwatchedDue > 0, let slot = unwatched.pop(from: sockets) {
       unwatchedDue -= 1
       let socket = sockets + Int(slot)
       socket.pointee.isUnwatched = false
-      watchIfUnread(socket, slot)
+      guard socket.pointee.isUnread else { continue }
+      countRead(socket)
+      watch(socket, slot)
     }
     unwatchedDue = unwatched.count
   }
 
-  private func watchIfUnread(_ socket: UnsafeMutablePointer<UringSocket>, _ slot: UInt32) {
-    guard socket.pointee.isOpen, !socket.pointee.isBeingRead, !socket.pointee.news.contains(.allSeen),
-      socket.pointee.inKernel.isDisjoint(with: [.connect, .receive, .peek, .watch])
+  private func watch(_ socket: UnsafeMutablePointer<UringSocket>, _ slot: UInt32) {
+    guard !socket.pointee.news.contains(.allSeen), socket.pointee.inKernel.isDisjoint(with: [.connect, .receive, .peek, .watch])
     else { return }
     leba_ring_make_room(ring, 1)
     socket.pointee.inKernel.insert(.watch)

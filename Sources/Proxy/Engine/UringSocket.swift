@@ -36,8 +36,10 @@ struct UringSocket: QueuedSocket {
   var isOpen: Bool
   /// In the ready queue or among the starved.
   var isQueued: Bool
-  /// In the queue of those that nobody reads.
+  /// In the queue of those that nobody read.
   var isUnwatched: Bool
+  /// Nobody reads it, and no poll watches it.
+  var isUnread: Bool
   /// The last receive left bytes behind, or a peek saw some: the next one finds them at once.
   var hasBytesWaiting: Bool
   var asked: Operations
