@@ -31,7 +31,9 @@ import Proxy
     print("engine \(proxy.engineInUse)")
     let round = try Round(through: proxy, connections: connections)
     for _ in 0..<warmUp { try round.run() }
-    try round.measured(rounds)
+    Round.publish(RoutingChange(generation: 2), to: proxy)
+    for _ in 0..<rounds { try round.run() }
+    Round.publish(RoutingChange(generation: 3), to: proxy)
     proxy.stop()
   }
 

@@ -15,7 +15,7 @@ struct Round {
     let member = MemberRoute(backend: "backend", address: backend, weight: 1, standing: Standings(all: .serve))
     let group = GroupRoute(
       name: "app", balance: .roundRobin, holdTimeout: .seconds(10), drainTimeout: .seconds(10), members: [member])
-    proxy.publish(RoutingChange(generation: 1, changed: [group]))
+    Self.publish(RoutingChange(generation: 1, changed: [group]), to: proxy)
     let loopback = SocketAddress.ip(.v4(0x7F00_0001), port: 0)
     let front = try proxy.open(
       ListenerSpecification(name: "front", address: loopback, group: "app", role: .any, clientSpeaksFirst: false))
@@ -28,11 +28,6 @@ struct Round {
     self.upstreams = upstreams
   }
 
-  /// What is counted: callgrind knows this function by its name, begins with it and ends with it.
-  @inline(never) func measured(_ rounds: Int) throws {
-    for _ in 0..<rounds { try run() }
-  }
-
   /// Every client sends its request before the first one is answered: the more connections, the more a pass of the worker has to do.
   func run() throws {
     for client in clients { try send(Self.request, client) }
@@ -41,6 +36,14 @@ struct Round {
       try send(Self.answer, upstream)
     }
     for client in clients { try receive(Self.answer.count, client) }
+  }
+
+  /// Returns once the worker has taken the change over. Callgrind writes down what it counted whenever a worker applies a change: an
+  /// empty one is a mark between what comes before and after it.
+  static func publish(_ change: RoutingChange, to proxy: Proxy) {
+    proxy.publish(change)
+    // Answered in order.
+    _ = proxy.statistics()
   }
 
   private func send(_ bytes: [UInt8], _ socket: Int32) throws {
