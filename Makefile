@@ -1,7 +1,7 @@
 # What a person, and CI, asks of this repository. Each target installs what it is missing first (see scripts/setup).
 # Demo and tests use the same release build, in .build/release.
 
-.PHONY: help build demo test fuzz check bench bench-dns bench-failover clean
+.PHONY: help build demo test fuzz check count bench bench-dns bench-failover clean
 
 help:
 	@echo 'make build   the leba binary: .build/release/leba'
@@ -11,6 +11,7 @@ help:
 	@echo 'make bench   CPU per request and per GB, latency and memory beside HAProxy, nginx and Envoy; ten minutes, a quiet machine'
 	@echo 'make bench-dns  discovery with 10 000 names: memory, CPU, spread, time to the data path; ten minutes'
 	@echo 'make bench-failover  a killed and a frozen primary, beside HAProxy; decisions and probes at size; two minutes'
+	@echo 'make count   allocations, reference counts and instructions of a relayed request; memory of the idle binary; bars kept'
 	@echo 'make check   formatting and script checks; what CI runs first'
 
 build:
@@ -37,6 +38,11 @@ bench:
 	@scripts/setup test
 	swift build -c release --product leba
 	bench/proxy
+count:
+	@scripts/setup test
+	swift build -c release --product leba
+	scripts/count-hot-path
+	scripts/count-memory
 
 bench-dns:
 	@scripts/setup test

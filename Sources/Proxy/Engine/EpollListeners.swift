@@ -74,7 +74,10 @@ struct EpollListeners {
     ready.append(token.listenerNumber)
   }
 
-  mutating func next() -> Completion? {
+  mutating func next() -> Completion? { areReady ? accept() : nil }
+
+  /// Apart from `next`: otherwise every pass asks whether the list of ready listeners is uniquely referenced, a call of the runtime.
+  @inline(never) private mutating func accept() -> Completion? {
     while acceptsLeft > 0, let number = ready.first {
       let index = Int(number)
       let token = Token(listener: number, generation: listeners[index].generation)
