@@ -208,9 +208,9 @@ private struct Bench<E: Engine & ~Copyable>: ~Copyable {
   let wake: Int32
   let bytes = UnsafeMutableRawPointer.allocate(byteCount: 65536, alignment: 16)
 
-  init(buffers: Int = 4) throws {
+  init(buffers: Int = 4, pipes: Int = 2) throws {
     wake = leba_eventfd()
-    engine = try E(sockets: 16, buffers: buffers, wake: wake)
+    engine = try E(sockets: 16, buffers: buffers, pipes: pipes, wake: wake)
   }
 
   deinit {

@@ -22,7 +22,7 @@ struct ScriptedEngine: Engine, ~Copyable {
   private var descriptors: [UInt64: Int32] = [:]
   private var pool: BufferPool
 
-  init(sockets: Int, buffers: Int, wake: Int32) throws(EngineError) { pool = try BufferPool(capacity: buffers) }
+  init(sockets: Int, buffers: Int, pipes: Int, wake: Int32) throws(EngineError) { pool = try BufferPool(capacity: buffers) }
 
   deinit { for descriptor in descriptors.values { Glibc.close(descriptor) } }
 
@@ -45,7 +45,9 @@ struct ScriptedEngine: Engine, ~Copyable {
 
   mutating func peek(_ token: Token) {}
   mutating func receive(_ token: Token) {}
+  mutating func receiveIntoPipe(_ token: Token) {}
   mutating func send(_ token: Token, _ bytes: UnsafeRawPointer, count: Int) { completions.append(.sent(token, count: count)) }
+  mutating func send(_ token: Token, pipe: Buffer) {}
   mutating func cancelReceive(_ token: Token) {}
   mutating func shutdownSending(_ token: Token) {}
 
