@@ -52,6 +52,9 @@ struct PipePool: ~Copyable {
     free.deallocate()
   }
 
+  /// Pipes that have descriptors, two each.
+  var openCount: Int { (0..<capacity).count { pipes[$0].readEnd >= 0 } }
+
   mutating func take() -> Buffer? {
     guard freeCount > 0 else { return nil }
     let number = Int(free[freeCount - 1])
