@@ -20,6 +20,8 @@ package final class Proxy: Sendable {
     package var heldLimit = 4096
     /// Buffers of 64 KiB, in all: what bytes in flight may take. Idle sessions hold none, busy ones at most two.
     package var bufferLimit = 4096
+    /// Pipes of 256 KiB, in all, for large flows; two descriptors each. Flows that find none free use buffers. None where descriptors are few.
+    package var pipeLimit = 64
     /// Descriptors left to probes, DNS, the API and the journal.
     package var descriptorReserve = 256
     /// Fewer connections than the descriptors allow.
@@ -44,12 +46,16 @@ package final class Proxy: Sendable {
   package init(settings: Settings, onSignal: @escaping @Sendable (DataPathSignal) -> Void) throws(ProxyError) {
     engine = try EngineInUse(settings.engine)
     let count = max(1, settings.workers)
-    let perWorker = Self.connectionsPerWorker(settings, workers: count, descriptors: Int(leba_raise_descriptor_limit()))
+    let descriptors = Int(leba_raise_descriptor_limit())
+    let pipesPerWorker = Self.pipesPerWorker(settings, workers: count, descriptors: descriptors)
+    let perWorker = Self.connectionsPerWorker(
+      settings, workers: count, descriptors: descriptors - 2 * pipesPerWorker * count)
     connectionLimit = perWorker * count
     var shares = WorkerSettings(
       sessionLimit: perWorker,
       // Two suffice for one connection, and less than two would stop it for ever.
       bufferLimit: max(2, settings.bufferLimit / count),
+      pipeLimit: pipesPerWorker,
       heldLimit: max(0, settings.heldLimit / count),
       connectTimeout: settings.connectTimeout,
       demotedDeadline: settings.demotedDeadline)
@@ -81,6 +87,11 @@ package final class Proxy: Sendable {
     let reserve = min(max(0, settings.descriptorReserve), descriptors / 2)
     let affordable = min((descriptors - reserve) / 2, settings.connectionLimit ?? .max, mostConnections)
     return max(1, affordable / workers)
+  }
+
+  /// At most a sixteenth of the descriptors.
+  private static func pipesPerWorker(_ settings: Settings, workers: Int, descriptors: Int) -> Int {
+    min(max(0, settings.pipeLimit), descriptors / 32) / workers
   }
 
   // MARK: Listeners

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Model
+import Synchronization
 import Testing
 
 @testable import Proxy
@@ -32,6 +33,12 @@ import Testing
     try aClosedSocketIsNeverHeardOfAgain(E.self)
     try receivesWaitForABuffer(E.self)
     try aSendThatDoesNotFitIsFinishedLater(E.self)
+    try bytesPassThroughAPipeUnchanged(E.self)
+    try aPipeIsForOneFlowAtATime(E.self)
+    try bytesLeftInAPipeAreNeverSeenAgain(E.self)
+    try aSendFromAPipeThatDoesNotFitIsFinishedLater(E.self)
+    try aBrokenConnectionEndsASendFromAPipe(E.self)
+    try endsAndErrorsAreToldToAReceiveIntoAPipe(E.self)
     try connectsEndEitherWay(E.self)
     try listenersPauseAndFinish(E.self)
     try theWakeEndsAWait(E.self)
@@ -160,6 +167,170 @@ import Testing
     }
   }
 
+  private func bytesPassThroughAPipeUnchanged<E: Engine & ~Copyable>(_: E.Type) throws {
+    var bench = try Bench<E>()
+    let (source, destination) = (bench.pair(0), bench.pair(1))
+    let bytes = noise(3_000_000)
+    Threads.start {
+      source.send(bytes)
+      source.endSending()
+    }
+    let collected = Collector(destination)
+    var (passed, piped) = (0, 0)
+    while true {
+      bench.engine.receiveIntoPipe(bench.token(0))
+      let completion = bench.next()
+      if completion == .ended(bench.token(0)) { break }
+      guard case .received(bench.token(0), let buffer, let count) = completion, count > 0 else {
+        Issue.record("\(String(describing: completion))")
+        return
+      }
+      if buffer.isPipe { piped += count }
+      passed += bench.sendAll(buffer, count, 1)
+      bench.engine.recycle(buffer)
+    }
+    bench.engine.shutdownSending(bench.token(1))
+    #expect(passed == bytes.count)
+    #expect(piped == bytes.count, "there was a pipe every time")
+    #expect(collected.wait() == bytes)
+  }
+
+  private func aPipeIsForOneFlowAtATime<E: Engine & ~Copyable>(_: E.Type) throws {
+    var bench = try Bench<E>(pipes: 1)
+    let (first, second) = (bench.pair(0), bench.pair(1))
+    bench.engine.receiveIntoPipe(bench.token(0))
+    first.send("first")
+    let held = bench.next()
+    guard case .received(bench.token(0), let pipe, 5) = held, pipe.isPipe else {
+      Issue.record("\(String(describing: held))")
+      return
+    }
+    bench.engine.receiveIntoPipe(bench.token(1))
+    second.send("second")
+    let text = bench.receivedText(1)
+    #expect(text == "second", "without a pipe it is a receive like any other")
+    // Withdrawn, it leaves nothing behind.
+    bench.engine.receiveIntoPipe(bench.token(1))
+    bench.engine.cancelReceive(bench.token(1))
+    bench.engine.recycle(pipe)
+    bench.engine.receive(bench.token(1))
+    second.send("more")
+    let more = bench.receivedText(1)
+    #expect(more == "more")
+    let none = try Bench<E>(pipes: 0)
+    try none.receivesPlainly()
+  }
+
+  private func bytesLeftInAPipeAreNeverSeenAgain<E: Engine & ~Copyable>(_: E.Type) throws {
+    var bench = try Bench<E>(pipes: 1)
+    let (source, destination) = (bench.pair(0), bench.pair(1))
+    for (text, isPassedOn) in [("secret", false), ("public", true)] {
+      bench.engine.receiveIntoPipe(bench.token(0))
+      source.send(text)
+      let completion = bench.next()
+      guard case .received(bench.token(0), let pipe, 6) = completion, pipe.isPipe else {
+        Issue.record("\(String(describing: completion))")
+        return
+      }
+      let passed = isPassedOn ? bench.sendAll(pipe, 6, 1) : 6
+      #expect(passed == 6)
+      bench.engine.recycle(pipe)
+    }
+    bench.engine.close(bench.token(1), reset: false)
+    #expect(destination.receiveText(100) == "public")
+  }
+
+  private func aSendFromAPipeThatDoesNotFitIsFinishedLater<E: Engine & ~Copyable>(_: E.Type) throws {
+    var bench = try Bench<E>()
+    let (source, destination) = (bench.pair(0), bench.pair(1))
+    let chunk = noise(1_000_003)
+    var (offered, passed) = (0, 0)
+    var stuck: (pipe: Buffer, left: Int)?
+    // Until the window of the peer and our send buffer are full, with bytes in the pipe.
+    while stuck == nil, passed < 100_000_000 {
+      offered += chunk.withUnsafeBytes {
+        max(
+          0, Glibc.send(source.descriptor, $0.baseAddress! + offered % $0.count, $0.count - offered % $0.count, Int32(MSG_DONTWAIT))
+        )
+      }
+      bench.engine.receiveIntoPipe(bench.token(0))
+      guard case .received(_, let pipe, let count) = bench.next() else { break }
+      var left = count
+      while left > 0 {
+        bench.offer(pipe, left, of: count, 1)
+        guard case .sent(bench.token(1), let count) = bench.next(patience: .milliseconds(50)) else {
+          stuck = (pipe, left)
+          break
+        }
+        left -= count
+        passed += count
+      }
+      if stuck == nil { bench.engine.recycle(pipe) }
+    }
+    var (pipe, left) = try #require(stuck)
+    try #require(pipe.isPipe)
+    // Nothing is asked of the source meanwhile, so its end is told unasked.
+    source.reset()
+    let news = bench.next()
+    #expect(news == .hungUp(bench.token(0), broken: true))
+    let collected = Collector(destination)
+    while left > 0 {
+      guard case .sent(bench.token(1), let count) = bench.next(), count > 0 else { break }
+      passed += count
+      left -= count
+      if left > 0 { bench.engine.send(bench.token(1), pipe: pipe) }
+    }
+    #expect(left == 0)
+    bench.engine.recycle(pipe)
+    bench.engine.shutdownSending(bench.token(1))
+    var expected: [UInt8] = []
+    while expected.count < passed { expected += chunk }
+    #expect(collected.wait() == Array(expected[..<passed]))
+  }
+
+  private func aBrokenConnectionEndsASendFromAPipe<E: Engine & ~Copyable>(_: E.Type) throws {
+    var bench = try Bench<E>()
+    let (source, destination) = (bench.pair(0), bench.pair(1))
+    bench.engine.receiveIntoPipe(bench.token(0))
+    source.send("in vain")
+    guard case .received(_, let pipe, _) = bench.next(), pipe.isPipe else {
+      Issue.record("nothing received")
+      return
+    }
+    destination.reset()
+    let news = bench.next()
+    #expect(news == .hungUp(bench.token(1), broken: true))
+    bench.engine.send(bench.token(1), pipe: pipe)
+    let failure = bench.next()
+    guard case .sendFailed(bench.token(1), _) = failure else {
+      Issue.record("\(String(describing: failure))")
+      return
+    }
+    // A close while a send from a pipe is outstanding frees the pipe at once, as it does memory.
+    let other = bench.pair(2)
+    bench.engine.send(bench.token(2), pipe: pipe)
+    bench.engine.close(bench.token(2), reset: true)
+    bench.engine.recycle(pipe)
+    let silence = bench.next(patience: .milliseconds(20))
+    #expect(silence == nil)
+    #expect(other.receive().end == .reset)
+  }
+
+  private func endsAndErrorsAreToldToAReceiveIntoAPipe<E: Engine & ~Copyable>(_: E.Type) throws {
+    var bench = try Bench<E>()
+    let (ending, breaking) = (bench.pair(0), bench.pair(1))
+    bench.engine.receiveIntoPipe(bench.token(0))
+    let nothing = bench.next(patience: .milliseconds(20))
+    #expect(nothing == nil)
+    ending.endSending()
+    let end = bench.next()
+    #expect(end == .ended(bench.token(0)))
+    bench.engine.receiveIntoPipe(bench.token(1))
+    breaking.reset()
+    let failure = bench.next()
+    #expect(failure == .receiveFailed(bench.token(1), errno: ECONNRESET))
+  }
+
   private func connectsEndEitherWay<E: Engine & ~Copyable>(_: E.Type) throws {
     var bench = try Bench<E>()
     let server = TestServer.named("hi")
@@ -230,9 +401,11 @@ private struct Bench<E: Engine & ~Copyable>: ~Copyable {
   let wake: Int32
   let bytes = UnsafeMutableRawPointer.allocate(byteCount: 65536, alignment: 16)
 
-  init(buffers: Int = 4) throws {
+  init(buffers: Int = 4, pipes: Int = 2) throws {
+    // As on a worker's thread, which has it blocked.
+    signal(SIGPIPE, SIG_IGN)
     wake = leba_eventfd()
-    engine = try E(sockets: 16, buffers: buffers, wake: wake)
+    engine = try E(sockets: 16, buffers: buffers, pipes: pipes, wake: wake)
   }
 
   deinit {
@@ -267,6 +440,31 @@ private struct Bench<E: Engine & ~Copyable>: ~Copyable {
     return String(decoding: UnsafeRawBufferPointer(start: engine.bytes(of: buffer), count: count), as: UTF8.self)
   }
 
+  /// Without pipes, what was to come in one comes as text.
+  consuming func receivesPlainly() throws {
+    let peer = pair(0)
+    engine.receiveIntoPipe(token(0))
+    peer.send("plain")
+    let text = receivedText(0)
+    #expect(text == "plain")
+  }
+
+  mutating func offer(_ buffer: Buffer, _ count: Int, of total: Int? = nil, _ slot: UInt32) {
+    if buffer.isPipe { return engine.send(token(slot), pipe: buffer) }
+    engine.send(token(slot), engine.bytes(of: buffer) + ((total ?? count) - count), count: count)
+  }
+
+  /// What went before nothing more did.
+  mutating func sendAll(_ buffer: Buffer, _ count: Int, _ slot: UInt32) -> Int {
+    var left = count
+    while left > 0 {
+      offer(buffer, left, of: count, slot)
+      guard case .sent(token(slot), let sent) = next(), sent > 0 else { break }
+      left -= sent
+    }
+    return count - left
+  }
+
   mutating func send(_ text: String, _ slot: UInt32) -> Completion? {
     bytes.copyMemory(from: Array(text.utf8), byteCount: text.utf8.count)
     engine.send(token(slot), bytes, count: text.utf8.count)
@@ -276,5 +474,22 @@ private struct Bench<E: Engine & ~Copyable>: ~Copyable {
   mutating func acceptNext(_ listener: Token) -> Bool {
     guard case .accepted(listener, let descriptor) = next() else { return false }
     return close(descriptor) == 0
+  }
+}
+
+/// Reads a socket to its end on a thread of its own.
+private final class Collector: Sendable {
+  private let result = Mutex<[UInt8]?>(nil)
+
+  init(_ socket: TestSocket) {
+    Threads.start { [self] in
+      let (bytes, _) = socket.receiveToEnd()
+      result.withLock { $0 = bytes }
+    }
+  }
+
+  func wait() -> [UInt8]? {
+    _ = eventually { result.withLock { $0 != nil } }
+    return result.withLock { $0 }
   }
 }

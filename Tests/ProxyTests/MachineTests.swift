@@ -105,6 +105,39 @@ import Testing
   }
 }
 
+@Suite struct LargeFlowTests {
+  /// What the flow asks for after it received so much and sent all of it.
+  private func step(_ flow: inout Flow, after buffer: Buffer, _ count: Int) -> Flow.Step {
+    #expect(flow.received(buffer, count: count) == .send)
+    let (step, recycled) = flow.sent(count)
+    #expect(recycled == buffer)
+    return step
+  }
+
+  @Test func `pipes come after much in a row and go after little`() {
+    var flow = Flow()
+    let (memory, pipe) = (Buffer(number: 1), Buffer(pipe: 1))
+    _ = flow.start()
+    for _ in 1..<Flow.largeReceivesBeforePipe { #expect(step(&flow, after: memory, BufferPool.size) == .receive) }
+    #expect(step(&flow, after: memory, 5) == .receive, "the row is broken")
+    for _ in 1..<Flow.largeReceivesBeforePipe { #expect(step(&flow, after: memory, Flow.leastLarge) == .receive) }
+    #expect(step(&flow, after: memory, Flow.leastLarge) == .receiveIntoPipe)
+    #expect(step(&flow, after: pipe, PipePool.size) == .receiveIntoPipe)
+    #expect(step(&flow, after: pipe, Flow.leastFromPipe) == .receiveIntoPipe)
+    #expect(step(&flow, after: memory, BufferPool.size) == .receiveIntoPipe, "no pipe was free; the next may be")
+    #expect(step(&flow, after: pipe, Flow.leastFromPipe - 1) == .receive)
+    #expect(step(&flow, after: memory, BufferPool.size) == .receive)
+  }
+
+  @Test func `a pipe is dropped like memory`() {
+    var flow = Flow()
+    _ = flow.start()
+    _ = flow.received(Buffer(pipe: 2), count: 100_000)
+    #expect(flow.drop() == Buffer(pipe: 2))
+    #expect(flow.drop() == nil, "not twice")
+  }
+}
+
 @Suite struct ContainerTests {
   @Test func `slots keep their place, freed numbers are used again, and what is freed is let go`() {
     final class Value {

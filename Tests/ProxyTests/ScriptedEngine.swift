@@ -17,12 +17,16 @@ struct ScriptedEngine: Engine, ~Copyable {
   /// Sockets that are connecting or connected to a backend, in the order of their connects.
   private(set) var connects: [Connect] = []
   private(set) var clients: [Token] = []
+  /// All there were. What comes of them is the test's to say.
+  private(set) var receivesIntoPipe: [Token] = []
+  private(set) var sendsFromPipe: [Token] = []
+  private(set) var recycledPipes: [Buffer] = []
   /// The deadline of the last wait.
   private(set) var deadline: Instant?
   private var descriptors: [UInt64: Int32] = [:]
   private var pool: BufferPool
 
-  init(sockets: Int, buffers: Int, wake: Int32) throws(EngineError) { pool = try BufferPool(capacity: buffers) }
+  init(sockets: Int, buffers: Int, pipes: Int, wake: Int32) throws(EngineError) { pool = try BufferPool(capacity: buffers) }
 
   deinit { for descriptor in descriptors.values { Glibc.close(descriptor) } }
 
@@ -45,7 +49,9 @@ struct ScriptedEngine: Engine, ~Copyable {
 
   mutating func peek(_ token: Token) {}
   mutating func receive(_ token: Token) {}
+  mutating func receiveIntoPipe(_ token: Token) { receivesIntoPipe.append(token) }
   mutating func send(_ token: Token, _ bytes: UnsafeRawPointer, count: Int) { completions.append(.sent(token, count: count)) }
+  mutating func send(_ token: Token, pipe: Buffer) { sendsFromPipe.append(token) }
   mutating func cancelReceive(_ token: Token) {}
   mutating func shutdownSending(_ token: Token) {}
 
@@ -56,7 +62,7 @@ struct ScriptedEngine: Engine, ~Copyable {
   }
 
   func bytes(of buffer: Buffer) -> UnsafeMutableRawPointer { pool.bytes(of: buffer) }
-  mutating func recycle(_ buffer: Buffer) { pool.give(buffer) }
+  mutating func recycle(_ buffer: Buffer) { if buffer.isPipe { recycledPipes.append(buffer) } else { pool.give(buffer) } }
 
   /// Bytes for a socket, as a completion.
   mutating func arrive(_ count: Int, on token: Token) {

@@ -5,6 +5,7 @@
 
 #include <malloc.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -27,6 +28,7 @@
 int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
 int pthread_setname_np(pthread_t thread, const char *name);
 int pipe2(int ends[2], int flags);
+ssize_t splice(int from, long long *from_offset, int to, long long *to_offset, size_t count, unsigned flags);
 int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
 
 #include "Ring.h"
@@ -129,6 +131,24 @@ static inline ssize_t leba_peek(int fd) {
 
 static inline ssize_t leba_send(int fd, const void *bytes, size_t count) {
   ssize_t n = syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+  return n < 0 ? -errno : n;
+}
+
+/// A pipe with room for so many bytes in whole pages, or as many as the kernel grants; that number, or why there is no pipe.
+static inline int leba_pipe(int ends[2], int size) {
+  // F_SETPIPE_SZ and F_GETPIPE_SZ, which only _GNU_SOURCE declares.
+  static const int set_size = 1031, get_size = 1032;
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return -errno;
+  int granted = fcntl(ends[1], set_size, size);
+  return granted >= 0 ? granted : fcntl(ends[1], get_size);
+}
+
+/// Moves bytes between a socket and a pipe without a copy. The descriptors must be non-blocking: a TCP socket heeds only that.
+/// To a socket whose peer has gone it raises SIGPIPE, which no flag prevents: the threads that call this have it blocked.
+static inline ssize_t leba_splice(int from, int to, size_t count) {
+  // SPLICE_F_MOVE | SPLICE_F_NONBLOCK, which only _GNU_SOURCE declares.
+  static const unsigned flags = 1 | 2;
+  ssize_t n = splice(from, NULL, to, NULL, count, flags);
   return n < 0 ? -errno : n;
 }
 

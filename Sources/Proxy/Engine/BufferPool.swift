@@ -1,9 +1,19 @@
 import CLinux
 import Glibc
 
-/// A number that stands for 64 KiB of a worker's pool.
+/// A number that stands for 64 KiB of a worker's pool, or for a pipe.
 struct Buffer: Equatable, BitwiseCopyable {
+  /// Memory counts from zero, pipes from here.
+  private static let firstPipe: UInt32 = 0x8000_0000
+
   let number: UInt32
+
+  init(number: UInt32) { self.number = number }
+  init(pipe number: Int) { self.number = Self.firstPipe + UInt32(truncatingIfNeeded: number) }
+
+  /// Its bytes stay in the kernel: nobody can look at them, they can only be sent on, from the first.
+  var isPipe: Bool { number >= Self.firstPipe }
+  var pipeNumber: Int { Int(number & ~Self.firstPipe) }
 }
 
 /// The only memory that bytes pass through: a fixed number of equal buffers, reserved as address space and backed by pages only

@@ -59,6 +59,8 @@ enum Completion: Equatable, BitwiseCopyable {
 ///   free the receive stays outstanding.
 /// - A send borrows the caller's bytes until its completion. After `close` no completion names the token again, and the caller may
 ///   recycle at once: an engine whose kernel still reads the bytes delays the reuse itself.
+/// - A pipe is a buffer whose bytes never leave the kernel. Everything above holds for it: it has bytes from its `received` on, its
+///   `sent`s take them out in order, `recycle` ends its use, and bytes that it still holds then are never seen again.
 /// - Descriptors given to the engine are closed by the engine.
 ///
 /// Statically dispatched: the worker is generic over its engine, which is a value inside it.
@@ -66,7 +68,7 @@ protocol Engine: ~Copyable {
   static var name: String { get }
 
   /// `wake` is an eventfd: any thread may end a `wait` by signalling it.
-  init(sockets: Int, buffers: Int, wake: Int32) throws(EngineError)
+  init(sockets: Int, buffers: Int, pipes: Int, wake: Int32) throws(EngineError)
 
   mutating func listen(_ descriptor: Int32, as token: Token) throws(EngineError)
   mutating func pauseAccepting(_ token: Token)
@@ -80,12 +82,18 @@ protocol Engine: ~Copyable {
   mutating func connect(_ descriptor: Int32, as token: Token, to address: KernelAddress)
   mutating func peek(_ token: Token)
   mutating func receive(_ token: Token)
+  /// A receive whose `received` may name a pipe, with more bytes than other buffers hold. With no pipe to be had, or on a socket that knows
+  /// no such way, it is a plain receive; nothing is to be concluded from which it was.
+  mutating func receiveIntoPipe(_ token: Token)
   mutating func send(_ token: Token, _ bytes: UnsafeRawPointer, count: Int)
+  /// Sends what the pipe holds.
+  mutating func send(_ token: Token, pipe: Buffer)
   /// Withdraws an outstanding receive or peek.
   mutating func cancelReceive(_ token: Token)
   mutating func shutdownSending(_ token: Token)
   mutating func close(_ token: Token, reset: Bool)
 
+  /// Not of a pipe.
   func bytes(of buffer: Buffer) -> UnsafeMutableRawPointer
   mutating func recycle(_ buffer: Buffer)
 

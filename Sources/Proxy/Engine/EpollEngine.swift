@@ -25,6 +25,7 @@ struct EpollEngine: Engine, ~Copyable {
   private let capacity: Int
   private var listeners: EpollListeners
   private var pool: BufferPool
+  private var pipes: PipePool
 
   private var ready = SocketQueue<EpollSocket>(link: .first)
   private var urgent = SocketQueue<EpollSocket>(link: .second)
@@ -33,7 +34,7 @@ struct EpollEngine: Engine, ~Copyable {
   private var trimmedAt = Instant.zero
   private var wakeWasSignalled = false
 
-  init(sockets count: Int, buffers: Int, wake: Int32) throws(EngineError) {
+  init(sockets count: Int, buffers: Int, pipes: Int, wake: Int32) throws(EngineError) {
     let pool = try BufferPool(capacity: buffers)
     let descriptor = leba_epoll_create()
     guard descriptor >= 0 else { throw EngineError(operation: "epoll_create1", errno: -descriptor) }
@@ -44,6 +45,7 @@ struct EpollEngine: Engine, ~Copyable {
       throw EngineError(operation: "setting up epoll", errno: status < 0 ? -status : ENOMEM)
     }
     self.pool = pool
+    self.pipes = PipePool(capacity: pipes)
     epoll = descriptor
     self.wake = wake
     listeners = EpollListeners(epoll: descriptor)
@@ -90,19 +92,30 @@ struct EpollEngine: Engine, ~Copyable {
 
   mutating func peek(_ token: Token) { ask(.peek, token) }
   mutating func receive(_ token: Token) { ask(.receive, token) }
+  mutating func receiveIntoPipe(_ token: Token) { ask([.receive, .intoPipe], token) }
 
   mutating func cancelReceive(_ token: Token) {
     let socket = self[token]
-    socket.pointee.asked.subtract([.peek, .receive])
+    socket.pointee.asked.subtract([.peek, .receive, .intoPipe])
     enqueueIfTurnIsDue(token.slot)
   }
 
   mutating func send(_ token: Token, _ bytes: UnsafeRawPointer, count: Int) {
     let socket = self[token]
-    assert(!socket.pointee.asked.contains(.send))
-    socket.pointee.asked.insert(.send)
     socket.pointee.sendBytes = bytes
     socket.pointee.sendCount = UInt32(truncatingIfNeeded: count)
+    askToSend(.send, token)
+  }
+
+  mutating func send(_ token: Token, pipe: Buffer) {
+    self[token].pointee.sendPipe = pipe
+    askToSend([.send, .fromPipe], token)
+  }
+
+  private mutating func askToSend(_ operation: EpollSocket.Operations, _ token: Token) {
+    let socket = self[token]
+    assert(!socket.pointee.asked.contains(.send), "a send is outstanding already")
+    socket.pointee.asked.formUnion(operation)
     if socket.pointee.readiness.contains(.writable), !socket.pointee.isUrgent {
       socket.pointee.isUrgent = true
       urgent.append(token.slot, in: sockets)
@@ -138,7 +151,7 @@ struct EpollEngine: Engine, ~Copyable {
   private mutating func ask(_ operation: EpollSocket.Operations, _ token: Token) {
     let socket = self[token]
     assert(socket.pointee.asked.isDisjoint(with: [.peek, .receive]), "a receive is outstanding already")
-    socket.pointee.asked.insert(operation)
+    socket.pointee.asked.formUnion(operation)
     if socket.pointee.readiness.contains(.readable) { enqueue(token.slot) }
   }
 
@@ -151,7 +164,7 @@ struct EpollEngine: Engine, ~Copyable {
   // MARK: Buffers
 
   func bytes(of buffer: Buffer) -> UnsafeMutableRawPointer { pool.bytes(of: buffer) }
-  mutating func recycle(_ buffer: Buffer) { pool.give(buffer) }
+  mutating func recycle(_ buffer: Buffer) { if buffer.isPipe { pipes.give(buffer) } else { pool.give(buffer) } }
 
   // MARK: The loop
 
@@ -177,8 +190,9 @@ struct EpollEngine: Engine, ~Copyable {
     }
     turnsLeft = ready.count
     listeners.beginPass()
-    if pool.isBloated, now - trimmedAt >= Self.trimInterval {
+    if isBloated, now - trimmedAt >= Self.trimInterval {
       pool.trim()
+      pipes.trim()
       trimmedAt = now
     }
     return now
@@ -209,10 +223,12 @@ struct EpollEngine: Engine, ~Copyable {
     }
   }
 
+  private var isBloated: Bool { pool.isBloated || pipes.isBloated }
+
   private func timeout(until deadline: Instant?, since now: Instant) -> Int32 {
     guard ready.count == 0, !listeners.areReady else { return 0 }
     var due = deadline
-    if pool.isBloated {
+    if isBloated {
       let trim = trimmedAt + Self.trimInterval
       due = due.map { min($0, trim) } ?? trim
     }
@@ -257,19 +273,33 @@ struct EpollEngine: Engine, ~Copyable {
     return reportHangUp(socket, token)
   }
 
-  private func trySend(_ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token) -> Completion? {
-    let offered = Int(socket.pointee.sendCount)
-    let count = leba_send(socket.pointee.descriptor, socket.pointee.sendBytes, offered)
-    if count < offered { socket.pointee.readiness.remove(.writable) }
+  private mutating func trySend(_ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token) -> Completion? {
+    let (count, left) = sendNow(socket)
+    if left > 0 { socket.pointee.readiness.remove(.writable) }
     if count == -Int(EAGAIN) { return nil }
-    socket.pointee.asked.remove(.send)
+    socket.pointee.asked.subtract([.send, .fromPipe])
     socket.pointee.sendBytes = nil
     if count >= 0 { return .sent(token, count: count) }
     socket.pointee.readiness.remove(.breakUnreported)
     return .sendFailed(token, errno: Int32(-count))
   }
 
+  private mutating func sendNow(_ socket: UnsafeMutablePointer<EpollSocket>) -> (count: Int, left: Int) {
+    if socket.pointee.asked.contains(.fromPipe) { return pipes.drain(socket.pointee.sendPipe, to: socket.pointee.descriptor) }
+    let offered = Int(socket.pointee.sendCount)
+    let count = leba_send(socket.pointee.descriptor, socket.pointee.sendBytes, offered)
+    return (count, offered - count)
+  }
+
   private mutating func tryReceive(_ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token) -> Completion? {
+    if socket.pointee.asked.contains(.intoPipe), let pipe = pipes.take() {
+      let count = pipes.fill(pipe, from: socket.pointee.descriptor)
+      // How much came says nothing of what waits: a pipe is full of pages before it is full of bytes.
+      if count > 0 { return finishReceiving(pipe, count, socket, token) }
+      pipes.give(pipe)
+      // Not every kind of socket can.
+      if count != -Int(EINVAL) { return finishReading(count, socket, token) }
+    }
     guard let buffer = pool.take() else {
       // Waits for a buffer under the same mark as the ready queue: a socket is in one of the two.
       socket.pointee.isQueued = true
@@ -280,11 +310,17 @@ struct EpollEngine: Engine, ~Copyable {
     if count > 0 {
       // A short read means drained, unless the end has been announced: it lies right behind the last byte and no event will tell of it again.
       if count < BufferPool.size, !socket.pointee.readiness.contains(.peerEnded) { socket.pointee.readiness.remove(.readable) }
-      socket.pointee.asked.remove(.receive)
-      return .received(token, buffer, count: count)
+      return finishReceiving(buffer, count, socket, token)
     }
     pool.give(buffer)
     return finishReading(count, socket, token)
+  }
+
+  private func finishReceiving(
+    _ buffer: Buffer, _ count: Int, _ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token
+  ) -> Completion {
+    socket.pointee.asked.subtract([.receive, .intoPipe])
+    return .received(token, buffer, count: count)
   }
 
   private func tryPeek(_ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token) -> Completion? {
@@ -302,7 +338,7 @@ struct EpollEngine: Engine, ~Copyable {
       socket.pointee.readiness.remove(.readable)
       return nil
     }
-    socket.pointee.asked.subtract([.receive, .peek])
+    socket.pointee.asked.subtract([.receive, .intoPipe, .peek])
     socket.pointee.readiness.remove(.endUnreported)
     if count == 0 { return .ended(token) }
     socket.pointee.readiness.remove(.breakUnreported)

@@ -6,6 +6,10 @@ struct EpollSocket: QueuedSocket {
     static let send = Operations(rawValue: 2)
     static let receive = Operations(rawValue: 4)
     static let peek = Operations(rawValue: 8)
+    /// With `receive`: into a pipe if there is one.
+    static let intoPipe = Operations(rawValue: 16)
+    /// With `send`: from a pipe.
+    static let fromPipe = Operations(rawValue: 32)
   }
 
   /// `readable` and `writable` mean that trying is worth a system call. The others are lasting facts and news of them.
@@ -25,6 +29,8 @@ struct EpollSocket: QueuedSocket {
   var generation: UInt32
   var sendBytes: UnsafeRawPointer?
   var sendCount: UInt32
+  /// The pipe to send from. Means something only with `fromPipe`.
+  var sendPipe: Buffer
   var connectError: Int32
   var next: UInt32
   var nextUrgent: UInt32

@@ -140,8 +140,11 @@ extension Worker where E: ~Copyable {
     switch step {
     case .receive:
       engine.receive(token(index, side))
+    case .receiveIntoPipe:
+      engine.receiveIntoPipe(token(index, side))
     case .send:
       guard let (buffer, offset, count) = sessions[index].pointee[flowFrom: side].pending else { return }
+      if buffer.isPipe { return engine.send(token(index, side.other), pipe: buffer) }
       engine.send(token(index, side.other), UnsafeRawPointer(engine.bytes(of: buffer) + offset), count: count)
     case .passEndOn:
       engine.shutdownSending(token(index, side.other))

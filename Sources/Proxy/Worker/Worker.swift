@@ -6,6 +6,7 @@ import Threads
 struct WorkerSettings: Sendable {
   var sessionLimit: Int
   var bufferLimit: Int
+  var pipeLimit = 0
   var heldLimit: Int
   var connectTimeout: Duration
   var demotedDeadline: Duration
@@ -65,7 +66,8 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
     settings: WorkerSettings, mailbox: Mailbox, now: Instant, onSignal: @escaping @Sendable (DataPathSignal) -> Void
   ) throws(EngineError) {
     let sessions = try SessionSlab(capacity: settings.sessionLimit)
-    let engine = try E(sockets: settings.sessionLimit * 2, buffers: settings.bufferLimit, wake: mailbox.wake)
+    let engine = try E(
+      sockets: settings.sessionLimit * 2, buffers: settings.bufferLimit, pipes: settings.pipeLimit, wake: mailbox.wake)
     self.settings = settings
     self.mailbox = mailbox
     self.onSignal = onSignal
