@@ -28,7 +28,7 @@ import Proxy
     } catch {
       return fail(error.description, status: engineMissing)
     }
-    print("engine \(proxy.engineInUse)")
+    print("engine \(proxy.engine.name)")
     let round = try Round(through: proxy, connections: connections)
     for _ in 0..<warmUp { try round.run() }
     Round.publish(RoutingChange(generation: 2), to: proxy)

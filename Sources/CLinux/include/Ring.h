@@ -209,12 +209,14 @@ static inline void leba_ring_receive(struct leba_ring *ring, int fd, bool later,
   if (later) entry->ioprio = IORING_RECVSEND_POLL_FIRST;
 }
 
-/// Completes once all bytes are taken, or when it fails; `bytes` must live until then.
-static inline void leba_ring_send(struct leba_ring *ring, int fd, const void *bytes, uint32_t count, uint64_t data) {
+/// Completes when some bytes are taken; `bytes` must live until then. `later`: there is no room now as far as is known. Not with
+/// MSG_WAITALL: an operation that has to wait for room again and again ends on a thread of the kernel's.
+static inline void leba_ring_send(struct leba_ring *ring, int fd, const void *bytes, uint32_t count, bool later, uint64_t data) {
   struct io_uring_sqe *entry = leba_ring_next(ring, IORING_OP_SEND, fd, data);
   entry->addr = (uint64_t)(uintptr_t)bytes;
   entry->len = count;
-  entry->msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
+  entry->msg_flags = MSG_NOSIGNAL;
+  if (later) entry->ioprio = IORING_RECVSEND_POLL_FIRST;
 }
 
 /// Completes with the events that are so; ERR and HUP are always among those waited for.

@@ -32,6 +32,7 @@ struct UringEngine: Engine, ~Copyable {
   private let addresses: UnsafeMutablePointer<sockaddr_storage>
   private var listeners: UringListeners
   private var buffers: UringBuffers
+  private var pipes: PipePool
 
   private var ready = SocketQueue<UringSocket>(link: .first)
   private var starved = SocketQueue<UringSocket>(link: .first)
@@ -47,7 +48,7 @@ struct UringEngine: Engine, ~Copyable {
   private var trimmedAt = Instant.zero
   private var wakeWasSignalled = false
 
-  init(sockets count: Int, buffers: Int, wake: Int32) throws(EngineError) {
+  init(sockets count: Int, buffers: Int, pipes: Int, wake: Int32) throws(EngineError) {
     guard count <= UringTag.slots else { throw EngineError(operation: "more sockets than io_uring tells apart", errno: EINVAL) }
     let buffers = try UringBuffers(capacity: buffers)
     let ring = try Self.openRing(buffers)
@@ -57,6 +58,7 @@ struct UringEngine: Engine, ~Copyable {
       throw EngineError(operation: "setting up io_uring", errno: ENOMEM)
     }
     self.buffers = buffers
+    self.pipes = PipePool(capacity: pipes)
     self.ring = ring
     self.wake = wake
     // Zeroed pages are valid entries: closed, nothing asked for, in no queue.
@@ -164,8 +166,17 @@ struct UringEngine: Engine, ~Copyable {
     }
   }
 
+  /// Filled at the socket's turn: a splice through the ring would go to a thread of the kernel's and back.
+  mutating func receiveIntoPipe(_ token: Token) {
+    let socket = self[token]
+    assert(!socket.pointee.isBeingRead, "a receive is outstanding already")
+    socket.pointee.asked.formUnion([.receive, .intoPipe])
+    countRead(socket)
+    enqueue(token.slot)
+  }
+
   mutating func cancelReceive(_ token: Token) {
-    self[token].pointee.asked.subtract(.reading)
+    self[token].pointee.asked.subtract(.anyReading)
     leaveUnwatched(token.slot)
   }
 
@@ -177,8 +188,18 @@ struct UringEngine: Engine, ~Copyable {
     leba_ring_make_room(ring, 1)
     let buffer = buffers.number(of: bytes)
     buffers.lend(buffer)
+    socket.pointee.sendCount = UInt32(truncatingIfNeeded: count)
     leba_ring_send(
-      ring, socket.pointee.descriptor, bytes, UInt32(truncatingIfNeeded: count), tag(.send, token, buffer: buffer).packed)
+      ring, socket.pointee.descriptor, bytes, socket.pointee.sendCount, socket.pointee.isFull,
+      tag(.send, token, buffer: buffer).packed)
+  }
+
+  mutating func send(_ token: Token, pipe: Buffer) {
+    let socket = self[token]
+    assert(!socket.pointee.asked.contains(.send), "a send is outstanding already")
+    socket.pointee.asked.formUnion([.send, .fromPipe])
+    socket.pointee.sendPipe = pipe
+    enqueue(token.slot)
   }
 
   mutating func shutdownSending(_ token: Token) {
@@ -218,6 +239,7 @@ struct UringEngine: Engine, ~Copyable {
     socket.pointee.generation = token.generation
     socket.pointee.isOpen = true
     socket.pointee.hasBytesWaiting = false
+    socket.pointee.isFull = false
     socket.pointee.asked = []
     socket.pointee.inKernel = []
     socket.pointee.news = []
@@ -232,7 +254,7 @@ struct UringEngine: Engine, ~Copyable {
   // MARK: Buffers
 
   func bytes(of buffer: Buffer) -> UnsafeMutableRawPointer { buffers.bytes(of: buffer) }
-  mutating func recycle(_ buffer: Buffer) { buffers.recycle(buffer) }
+  mutating func recycle(_ buffer: Buffer) { if buffer.isPipe { pipes.give(buffer) } else { buffers.recycle(buffer) } }
 
   // MARK: Submissions
 
@@ -247,9 +269,7 @@ struct UringEngine: Engine, ~Copyable {
   }
 
   private func submitPeek(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) {
-    leba_ring_make_room(ring, 1)
-    socket.pointee.inKernel.insert(.peek)
-    leba_ring_poll(ring, socket.pointee.descriptor, LEBA_EPOLL_IN | LEBA_EPOLL_RDHUP, false, tag(.peek, token).packed)
+    poll(.peek, .peek, LEBA_EPOLL_IN | LEBA_EPOLL_RDHUP, socket, token)
   }
 
   private func watchWake() {
@@ -261,6 +281,7 @@ struct UringEngine: Engine, ~Copyable {
 
   mutating func wait(until deadline: Instant?, since now: Instant) -> Instant {
     watchUnread(now: now)
+    trimIfDue(now: now)
     buffers.offer(to: ring)
     feedStarved()
     let mayBlock = ready.count == 0 && !listeners.areReady && !wakeWasSignalled && leba_ring_completions(ring) == 0
@@ -271,11 +292,15 @@ struct UringEngine: Engine, ~Copyable {
     turnsLeft = ready.count
     completionsLeft = leba_ring_completions(ring)
     listeners.beginPass()
-    if buffers.isBloated, now - trimmedAt >= Self.trimInterval {
-      buffers.trim(ring)
-      trimmedAt = now
-    }
     return now
+  }
+
+  private mutating func trimIfDue(now: Instant) {
+    // Not while a completion waits to be read: the bytes that it tells of lie in a buffer which still counts as offered.
+    guard isBloated, now - trimmedAt >= Self.trimInterval, leba_ring_completions(ring) == 0 else { return }
+    buffers.trim(ring)
+    pipes.trim()
+    trimmedAt = now
   }
 
   mutating func takeWake() -> Bool {
@@ -297,10 +322,12 @@ struct UringEngine: Engine, ~Copyable {
     return listeners.next()
   }
 
+  private var isBloated: Bool { buffers.isBloated || pipes.isBloated }
+
   /// In nanoseconds; negative: none.
   private func timeout(until deadline: Instant?, since now: Instant) -> Int64 {
     var due = deadline
-    if buffers.isBloated { due = sooner(due, trimmedAt + Self.trimInterval) }
+    if isBloated { due = sooner(due, trimmedAt + Self.trimInterval) }
     if unreadCount > 0 { due = sooner(due, sweptAt + Self.watchDelay) }
     guard let due else { return -1 }
     return max(0, (due - now).nanoseconds)
@@ -317,21 +344,92 @@ struct UringEngine: Engine, ~Copyable {
     ready.append(slot, in: sockets)
   }
 
-  /// For what needs no completion of the kernel: parked results, unreported news, and receives that found no buffer.
+  /// For what needs no completion of the kernel: pipes, parked results, unreported news, and receives that found no buffer.
   private mutating func takeTurn(_ slot: UInt32) -> Completion? {
     let socket = sockets + Int(slot)
     guard socket.pointee.isOpen else { return nil }
     let token = Token(slot: slot, generation: socket.pointee.generation)
+    if socket.pointee.asked.contains(.fromPipe), !socket.pointee.inKernel.contains(.fromPipe) {
+      if let completion = drainPipe(socket, token) {
+        // One turn, one completion: what else was due has another one.
+        if socket.pointee.isBeingRead { enqueue(slot) }
+        return completion
+      }
+    }
     guard socket.pointee.isBeingRead else { return reportHangUp(socket, token) }
     if socket.pointee.hasParked { return takeParked(socket, token) }
-    if socket.pointee.asked.contains(.receive), !socket.pointee.inKernel.contains(.receive) { submitReceive(socket, token) }
+    guard socket.pointee.asked.contains(.receive), socket.pointee.inKernel.isDisjoint(with: [.receive, .intoPipe]) else {
+      return nil
+    }
+    if socket.pointee.asked.contains(.intoPipe) { return fillPipe(socket, token) }
+    submitReceive(socket, token)
     return nil
+  }
+
+  // MARK: Pipes
+
+  private mutating func fillPipe(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) -> Completion? {
+    guard let pipe = pipes.take() else { return receiveWithoutPipe(socket, token) }
+    let count = pipes.fill(pipe, from: socket.pointee.descriptor)
+    if count > 0 {
+      socket.pointee.asked.subtract(.anyReading)
+      leaveUnwatched(token.slot)
+      return .received(token, pipe, count: count)
+    }
+    pipes.give(pipe)
+    switch -count {
+    case Int(EAGAIN):
+      poll(.intoPipe, .fillPipe, LEBA_EPOLL_IN | LEBA_EPOLL_RDHUP, socket, token)
+      return nil
+    // Not every kind of socket can.
+    case Int(EINVAL): return receiveWithoutPipe(socket, token)
+    default:
+      socket.pointee.asked.subtract(.anyReading)
+      leaveUnwatched(token.slot)
+      return finishReading(Int32(truncatingIfNeeded: count), socket, token)
+    }
+  }
+
+  private func receiveWithoutPipe(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) -> Completion? {
+    socket.pointee.asked.remove(.intoPipe)
+    submitReceive(socket, token)
+    return nil
+  }
+
+  private mutating func drainPipe(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) -> Completion? {
+    let (count, _) = pipes.drain(socket.pointee.sendPipe, to: socket.pointee.descriptor)
+    if count == -Int(EAGAIN) {
+      poll(.fromPipe, .drainPipe, LEBA_EPOLL_OUT, socket, token)
+      return nil
+    }
+    socket.pointee.asked.subtract([.send, .fromPipe])
+    if count >= 0 { return .sent(token, count: count) }
+    socket.pointee.news.remove(.breakUnreported)
+    return .sendFailed(token, errno: Int32(truncatingIfNeeded: -count))
+  }
+
+  private func poll(
+    _ operation: UringSocket.Operations, _ kind: UringTag.Operation, _ events: UInt32, _ socket: UnsafeMutablePointer<UringSocket>,
+    _ token: Token
+  ) {
+    leba_ring_make_room(ring, 1)
+    socket.pointee.inKernel.insert(operation)
+    leba_ring_poll(ring, socket.pointee.descriptor, events, false, tag(kind, token).packed)
+  }
+
+  /// There is something to fill a pipe with, or room to empty one into, or an end of either.
+  private mutating func polled(_ operation: UringSocket.Operations, _ tag: UringTag) -> Completion? {
+    guard let socket = owner(tag) else { return nil }
+    socket.pointee.inKernel.remove(operation)
+    guard socket.pointee.asked.contains(operation) else { return nil }
+    let token = Token(slot: tag.slot, generation: socket.pointee.generation)
+    return operation == .fromPipe ? drainPipe(socket, token) : fillPipe(socket, token)
   }
 
   private mutating func takeParked(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) -> Completion {
     let result = socket.pointee.parkedResult
     let isPeek = socket.pointee.asked.contains(.peek)
-    socket.pointee.asked.subtract(.reading)
+    socket.pointee.asked.subtract(.anyReading)
     leaveUnwatched(token.slot)
     if result > 0, isPeek { return .bytesWaiting(token) }
     // A peek takes nothing, not even the end.
@@ -368,6 +466,8 @@ struct UringEngine: Engine, ~Copyable {
     case .connect: return connected(tag, result)
     case .peek: return peeked(tag, result)
     case .watch: return watched(tag, result)
+    case .fillPipe: return polled(.intoPipe, tag)
+    case .drainPipe: return polled(.fromPipe, tag)
     case .accept: listeners.completed(tag, result, hasMore: leba_completion_has_more(flags))
     case .wake: woken(hasMore: leba_completion_has_more(flags))
     case .done: break
@@ -393,7 +493,7 @@ struct UringEngine: Engine, ~Copyable {
     if let buffer, result > 0 {
       socket.pointee.hasBytesWaiting = leba_completion_has_more_bytes(flags)
       guard socket.pointee.asked.contains(.receive) else { return park(result, buffer, socket, token) }
-      socket.pointee.asked.remove(.receive)
+      socket.pointee.asked.subtract(.anyReading)
       leaveUnwatched(tag.slot)
       return .received(token, buffer, count: Int(result))
     }
@@ -412,7 +512,7 @@ struct UringEngine: Engine, ~Copyable {
       return nil
     default:
       guard socket.pointee.asked.contains(.receive) else { return park(result, nil, socket, token) }
-      socket.pointee.asked.remove(.receive)
+      socket.pointee.asked.subtract(.anyReading)
       leaveUnwatched(tag.slot)
       return finishReading(result, socket, token)
     }
@@ -437,6 +537,7 @@ struct UringEngine: Engine, ~Copyable {
     socket.pointee.inKernel.remove(.send)
     socket.pointee.asked.remove(.send)
     let token = Token(slot: tag.slot, generation: socket.pointee.generation)
+    socket.pointee.isFull = result < Int32(bitPattern: socket.pointee.sendCount)
     if result >= 0 { return .sent(token, count: Int(result)) }
     // Nothing went, and the rest is offered again.
     if result == -EAGAIN || result == -EINTR { return .sent(token, count: 0) }
@@ -519,12 +620,9 @@ struct UringEngine: Engine, ~Copyable {
   private func watch(_ socket: UnsafeMutablePointer<UringSocket>, _ slot: UInt32) {
     guard !socket.pointee.news.contains(.allSeen), socket.pointee.inKernel.isDisjoint(with: [.connect, .receive, .peek, .watch])
     else { return }
-    leba_ring_make_room(ring, 1)
-    socket.pointee.inKernel.insert(.watch)
     // Once the end has been seen only a broken connection is news, and that is always waited for.
     let events = socket.pointee.news.contains(.endSeen) ? 0 : LEBA_EPOLL_RDHUP
-    let token = Token(slot: slot, generation: socket.pointee.generation)
-    leba_ring_poll(ring, socket.pointee.descriptor, events, false, tag(.watch, token).packed)
+    poll(.watch, .watch, events, socket, Token(slot: slot, generation: socket.pointee.generation))
   }
 
   private mutating func watched(_ tag: UringTag, _ result: Int32) -> Completion? {

@@ -7,9 +7,15 @@ struct UringSocket: QueuedSocket {
     static let receive = Operations(rawValue: 4)
     static let peek = Operations(rawValue: 8)
     static let watch = Operations(rawValue: 16)
+    /// Asked with `receive`: into a pipe if there is one. In the kernel: a poll for bytes, because pipes are filled by plain system calls.
+    static let intoPipe = Operations(rawValue: 32)
+    /// The same with `send`: from a pipe; a poll for room.
+    static let fromPipe = Operations(rawValue: 64)
 
     /// While one of these is asked for, its answer tells of an end.
     static let reading: Operations = [.receive, .peek]
+    /// All that is asked for, or not, with a read.
+    static let anyReading: Operations = [.receive, .peek, .intoPipe]
   }
 
   /// Facts about the peer that outlive the operation which found them.
@@ -32,6 +38,11 @@ struct UringSocket: QueuedSocket {
   /// The result of a receive that was withdrawn: a count of bytes in `parkedBuffer`, 0 for the end, a negative errno.
   var parkedResult: Int32
   var parkedBuffer: UInt16
+  /// The last send took less than it was offered: there is no room until the kernel says so.
+  var isFull: Bool
+  var sendCount: UInt32
+  /// The pipe to send from. Means something only while `fromPipe` is asked for.
+  var sendPipe: Buffer
   var hasParked: Bool
   var isOpen: Bool
   /// In the ready queue or among the starved.
@@ -53,9 +64,4 @@ struct UringSocket: QueuedSocket {
 
   var isBeingRead: Bool { !asked.isDisjoint(with: .reading) }
 
-  /// Whether a turn would complete or submit something.
-  var turnIsDue: Bool {
-    if isBeingRead { return hasParked || asked.contains(.receive) && !inKernel.contains(.receive) }
-    return !news.isDisjoint(with: .unreported)
-  }
 }

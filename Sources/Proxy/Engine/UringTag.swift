@@ -6,6 +6,8 @@ struct UringTag: Equatable, BitwiseCopyable {
     case peek
     /// A poll that waits for the end of a stream which nobody reads.
     case watch
+    /// Polls for bytes to fill a pipe with, and for room to empty one into.
+    case fillPipe, drainPipe
     case accept
     case wake
     /// A cancel or a close, whose own completion says nothing new.

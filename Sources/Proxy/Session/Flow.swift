@@ -24,8 +24,8 @@ struct Flow: BitwiseCopyable {
     case passEndOn
   }
 
-  /// In a row, before the first pipe: an answer of a few hundred kilobytes is not worth the change.
-  static let largeReceivesBeforePipe: UInt8 = 4
+  /// In a row, before the first pipe. With two, answers of 256 KiB still gain; with one, every single large answer would try.
+  static let largeReceivesBeforePipe: UInt8 = 2
   /// What counts as large. A sender that is itself a relay rarely has a full buffer ready each time.
   static let leastLarge = BufferPool.size / 2
   /// A pipe that brought less was not worth its more expensive system calls.
