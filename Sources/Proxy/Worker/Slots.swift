@@ -43,6 +43,8 @@ struct GroupSlot {
   var routes = InlineArray<3, RouteNumber>(repeating: .noSlot)
   var balance = Balance.roundRobin
   var isInTable = false
+  /// A change of it is being taken over.
+  var isChanging = false
 
   init(name: GroupName) { self.name = name }
 
@@ -64,6 +66,8 @@ struct BackendSlot {
   private(set) var share: UInt8 = 0
   var standing: Standings
   var isInTable = true
+  /// The change that is being taken over names it.
+  var isMatched = false
   /// The kinds of signals that were sent since `signalsSince`.
   private var signals: UInt8 = 0
   private var signalsSince = Instant(nanoseconds: .min)

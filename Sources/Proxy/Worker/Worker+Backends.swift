@@ -13,6 +13,9 @@ extension Worker where E: ~Copyable {
       sessions: sessionCount(of: backend), latency: estimate == .noSlot ? LatencyEstimate() : estimates[estimate].pointee)
   }
 
+  /// Whether a backend that is a candidate may have one more connection.
+  func mayTake(_ backend: Int32, _ role: ListenerRole) -> Bool { backends[backend].pointee.standing[role] == .serve }
+
   mutating func join(_ index: SessionIndex, _ backend: Int32) {
     let session = sessions[index]
     let slot = backends[backend]
@@ -36,8 +39,9 @@ extension Worker where E: ~Copyable {
     guard activity.pointee.sessions.isEmpty else { return }
     activities.remove(slot.pointee.activity)
     slot.pointee.activity = .noSlot
-    guard !slot.pointee.isInTable else { return }
-    groups[slot.pointee.group].pointee.departed.remove(backend)
+    let group = groups[slot.pointee.group]
+    guard !slot.pointee.isInTable, !group.pointee.isChanging else { return }
+    group.pointee.departed.remove(backend)
     removeBackend(backend)
   }
 

@@ -25,12 +25,18 @@ extension Worker where E: ~Copyable {
   mutating func tryNext(_ index: SessionIndex) {
     let session = sessions[index]
     let tried = session.pointee.tried
-    let random = generator.next()
-    guard !tried.isFull,
-      let backend = route(of: index).pointee.balancer.pick(
-        Balancer.Request(tried: tried, client: session.pointee.clientHash, random: random, now: now), load: { load(of: $0) })
-    else { return hold(index, allFailed: tried.count > 0) }
+    guard !tried.isFull, let backend = pick(for: index, besides: tried) else { return hold(index, allFailed: tried.count > 0) }
     connect(index, to: backend)
+  }
+
+  private mutating func pick(for index: SessionIndex, besides tried: TriedBackends) -> Int32? {
+    let listener = listener(of: index)
+    let role = listener.pointee.role
+    let request = Balancer.Request(
+      tried: tried, client: sessions[index].pointee.clientHash, random: generator.next(), now: now,
+      mustAsk: groups[listener.pointee.group].pointee.isChanging)
+    return routes[listener.pointee.route].pointee.balancer.pick(
+      request, mayTake: { mayTake($0, role) }, load: { load(of: $0) })
   }
 
   private mutating func connect(_ index: SessionIndex, to backend: Int32) {
@@ -55,7 +61,10 @@ extension Worker where E: ~Copyable {
   mutating func connected(_ token: Token) {
     guard let (index, _) = owner(of: token) else { return }
     let session = sessions[index]
-    // No check of the routing table here: a change fences the connects in flight itself, so whoever is still connecting may connect.
+    // A change fences the connects in flight when it comes to them; one may be faster than that.
+    guard backends[session.pointee.backend].pointee.standing[listener(of: index).pointee.role] == .serve else {
+      return attemptFailed(index, .fenced)
+    }
     session.pointee.phase = .relaying
     session.pointee.lastActivity = now
     answered(index)

@@ -16,8 +16,8 @@ struct WorkerSettings: Sendable {
 /// One thread of the data path: an engine, a slab of sessions, and the routing table they follow. Everything in it is owned by
 /// its thread; the world reaches it through the mailbox.
 ///
-/// A pass: wait, give every ready socket a turn, execute commands, run what is due. Commands and deadlines come after the sockets, so
-/// that bytes which had arrived when a backend was declared dead are on their way before its sessions end.
+/// A pass: wait, give every ready socket a turn, execute commands, take over a piece of the routing table, run what is due. All that
+/// comes after the sockets, so that bytes which had arrived when a backend was declared dead are on their way before its sessions end.
 struct Worker<E: Engine & ~Copyable>: ~Copyable {
   /// Deadlines run per pass at most: a thousand sessions to end must not hold up the others' bytes.
   private static var deadlinesPerPass: Int { 256 }
@@ -43,8 +43,17 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   var groupNumbers: [GroupName: Int32] = [:]
   /// Closed, and not forgotten yet.
   var closedListeners: Set<Int32> = []
-  /// What changes of the routing table cost so far: how often one made this worker look at a group.
+  /// What is being taken over of the routing table, and what was taken from the mailbox and comes after it.
+  var change: GroupChange?
+  var steps: [GroupStep] = []
+  var nextStep = 0
+  /// The mailbox may hold more.
+  var changesMayWait = false
+  /// Groups with a route that nobody has filled yet.
+  var routesToFill: [Int32] = []
+  /// What changes of the routing table cost so far: how often one made this worker look at a group, and steps in all.
   var groupsVisited = 0
+  var stepsTaken = 0
   var heldCount = 0
   var generator: SeededGenerator
   var failoverCount: UInt32 = 0
@@ -85,7 +94,11 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
     let (time, woken) = engine.wait(until: nextDeadline, since: now)
     now = time
     while let completion = engine.next() { handle(completion) }
-    if woken { executeCommands() }
+    if woken {
+      changesMayWait = true
+      executeCommands()
+    }
+    if changesMayWait || isChanging { takeOverChanges() }
     runDeadlines()
     reportDrainedIfDone()
   }
@@ -110,7 +123,8 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   // MARK: Deadlines
 
   private var nextDeadline: Instant? {
-    sooner(deadlines.earliest, sooner(paceDeadlines.earliest, acceptResumesAt))
+    // The rest of a change comes with the next pass, and that after one turn of each socket.
+    isChanging ? now : sooner(deadlines.earliest, sooner(paceDeadlines.earliest, acceptResumesAt))
   }
 
   private mutating func runDeadlines() {
@@ -144,7 +158,8 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   private mutating func executeCommands() {
     for command in mailbox.takeAll() {
       switch command {
-      case .apply(let change): apply(change)
+      // Lies apart, see `Mailbox`.
+      case .apply: break
       case .addListener(let specification, let descriptor, let reply): reply.fulfil(addListener(specification, descriptor))
       case .removeListener(let name, let reply): removeListener(name, reply)
       case .reportStatistics(let reply): reply.fulfil(statistics())
