@@ -49,6 +49,8 @@ struct GroupChange {
   var leaving: [Int32] = []
   var changed: [Changed] = []
   var hasNewTimeout = false
+  /// Members that were full are so no longer.
+  var mayHaveRoom = false
   var primaryWasServed = false
   var primaryIsServedStill = false
 

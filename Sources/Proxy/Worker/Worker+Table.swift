@@ -67,6 +67,10 @@ extension Worker where E: ~Copyable {
       group.pointee.balance = route.balance
       group.pointee.holdTimeout = route.holdTimeout
       group.pointee.drainTimeout = route.drainTimeout
+      group.pointee.connections = route.connections
+      let limit = settings.share(of: route.connections.maximum)
+      change.mayHaveRoom = limit > group.pointee.connectionLimit
+      group.pointee.connectionLimit = limit
     case .removal:
       groupsVisited += 1
       group.pointee.isInTable = false
@@ -255,7 +259,7 @@ extension Worker where E: ~Copyable {
       change.drafts[role.ordinal] = nil
       let route = routes[number]
       route.pointee.balancer.adopt(draft)
-      guard draft.someoneAppeared, !route.pointee.held.isEmpty else { continue }
+      guard draft.someoneAppeared || change.mayHaveRoom, !route.pointee.held.isEmpty else { continue }
       route.pointee.pacing.candidateAppeared(now: now)
       schedulePace(number)
     }
@@ -286,6 +290,7 @@ extension Worker where E: ~Copyable {
     groupNumbers[group.pointee.name] = nil
     routesToFill.removeAll { $0 == number }
     phases[number] = nil
+    holdTimes[number] = nil
     groups.remove(number)
   }
 
@@ -296,7 +301,8 @@ extension Worker where E: ~Copyable {
   private mutating func settle(_ change: inout GroupChange, _ left: inout Int) {
     let member = change.changed[change.cursor]
     let slot = backends[member.backend]
-    guard slot.pointee.activity != .noSlot, change.sessionsLeft != 0 else {
+    guard slot.pointee.activity != .noSlot, !activities[slot.pointee.activity].pointee.sessions.isEmpty, change.sessionsLeft != 0
+    else {
       change.sessionsLeft = nil
       return change.cursor += 1
     }
