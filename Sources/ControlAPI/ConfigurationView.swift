@@ -8,6 +8,9 @@ struct ConfigurationView: Encodable {
     let address: String
     let group: String
     let role: String
+    let idleTimeout: String?
+    let maximumDuration: String?
+    let maximumConnections: Int?
   }
 
   struct Backend: Encodable {
@@ -62,7 +65,10 @@ struct ConfigurationView: Encodable {
     workers = configuration.workers
     stateDirectory = configuration.stateDirectory
     listeners = configuration.listeners.map {
-      Listener(name: $0.name.rawValue, address: $0.address.description, group: $0.group.rawValue, role: $0.role.rawValue)
+      Listener(
+        name: $0.name.rawValue, address: $0.address.description, group: $0.group.rawValue, role: $0.role.rawValue,
+        idleTimeout: $0.limits.idleTimeout?.text, maximumDuration: $0.limits.maximumDuration?.text,
+        maximumConnections: $0.limits.maximumConnections)
     }
     dnsResolver = Resolver(configuration.resolver)
     dnsBackends = configuration.topology.entries.map(DNSEntryView.init)
@@ -129,6 +135,9 @@ extension ConfigurationView {
     let shadow: Bool
     let holdTimeout: String
     let drainTimeout: String
+    let maximumConnections: Int?
+    let connectHedge: String
+    let proxyProtocol: String?
     let allowedCidrs: [String]
 
     init(_ group: GroupSpecification) {
@@ -149,6 +158,9 @@ extension ConfigurationView {
       shadow = group.shadow
       holdTimeout = group.holdTimeout.text
       drainTimeout = group.drainTimeout.text
+      maximumConnections = group.connections.maximum
+      connectHedge = group.connections.hedge.text
+      proxyProtocol = group.connections.proxyProtocol?.rawValue
       allowedCidrs = group.allowedRanges.map { "\($0)" }
     }
   }

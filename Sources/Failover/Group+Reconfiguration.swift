@@ -36,7 +36,11 @@ extension Group {
   ) {
     let old = specification
     specification = new
-    if (old.balance, old.holdTimeout, old.drainTimeout) != (new.balance, new.holdTimeout, new.drainTimeout) { isAnnounced = false }
+    if (old.balance, old.holdTimeout, old.drainTimeout, old.connections)
+      != (new.balance, new.holdTimeout, new.drainTimeout, new.connections)
+    {
+      isAnnounced = false
+    }
     renumberNamings(from: old)
     makeRoomForFixed(now: now, into: &outcome)
     insertFixed(now: now, into: &outcome)
@@ -125,6 +129,9 @@ extension GroupSpecification {
       ("shadow", shadow == other.shadow), ("zone_affinity", zoneAffinity == other.zoneAffinity),
       ("slow_start", slowStart == other.slowStart), ("predictive", predictive == other.predictive),
       ("hold_timeout", holdTimeout == other.holdTimeout), ("drain_timeout", drainTimeout == other.drainTimeout),
+      ("maximum_connections", connections.maximum == other.connections.maximum),
+      ("connect_hedge", connections.hedge == other.connections.hedge),
+      ("proxy_protocol", connections.proxyProtocol == other.connections.proxyProtocol),
       ("allowed_cidrs", allowedRanges == other.allowedRanges),
     ]
     return parts.filter { !$0.1 }.map(\.0)

@@ -16,7 +16,7 @@ extension Group {
   var announcedRoute: GroupRoute {
     GroupRoute(
       name: name, balance: specification.balance, holdTimeout: specification.holdTimeout,
-      drainTimeout: specification.drainTimeout, members: members.map(\.route))
+      drainTimeout: specification.drainTimeout, connections: specification.connections, members: members.map(\.route))
   }
 
   /// What each member is to the proxy now. Derived from the facts and the leader.

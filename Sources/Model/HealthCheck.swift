@@ -32,6 +32,7 @@ package struct HealthCheck: Hashable, Sendable, CustomReflectable {
     var healthyThreshold: Int
     var unhealthyThreshold: Int
     var keepsSentinel: Bool
+    var proxyProtocol: ProxyProtocol?
   }
 
   /// Never changes, so that the tens of thousands of members that are asked the same question share one.
@@ -50,12 +51,12 @@ package struct HealthCheck: Hashable, Sendable, CustomReflectable {
 
   package init(
     kind: Kind, interval: Duration = .milliseconds(300), timeout: Duration = .milliseconds(300),
-    healthyThreshold: Int = 2, unhealthyThreshold: Int = 2, keepsSentinel: Bool = false
+    healthyThreshold: Int = 2, unhealthyThreshold: Int = 2, keepsSentinel: Bool = false, proxyProtocol: ProxyProtocol? = nil
   ) {
     storage = Storage(
       Values(
         kind: kind, interval: interval, timeout: timeout, healthyThreshold: healthyThreshold,
-        unhealthyThreshold: unhealthyThreshold, keepsSentinel: keepsSentinel))
+        unhealthyThreshold: unhealthyThreshold, keepsSentinel: keepsSentinel, proxyProtocol: proxyProtocol))
   }
 
   package var kind: Kind {
@@ -86,6 +87,13 @@ package struct HealthCheck: Hashable, Sendable, CustomReflectable {
   package var keepsSentinel: Bool {
     get { values.keepsSentinel }
     set { values.keepsSentinel = newValue }
+  }
+
+  /// The header that the member expects at the beginning of each connection. Plain TCP probes send none: their connections never reach
+  /// the member's program.
+  package var proxyProtocol: ProxyProtocol? {
+    get { values.proxyProtocol }
+    set { values.proxyProtocol = newValue }
   }
 
   package static func == (a: HealthCheck, b: HealthCheck) -> Bool { a.storage === b.storage || a.values == b.values }

@@ -34,13 +34,18 @@ package struct GroupRoute: Hashable, Sendable {
   package var balance: Balance
   package var holdTimeout: Duration
   package var drainTimeout: Duration
+  package var connections: UpstreamConnections
   package var members: [MemberRoute]
 
-  package init(name: GroupName, balance: Balance, holdTimeout: Duration, drainTimeout: Duration, members: [MemberRoute]) {
+  package init(
+    name: GroupName, balance: Balance, holdTimeout: Duration, drainTimeout: Duration,
+    connections: UpstreamConnections = UpstreamConnections(), members: [MemberRoute]
+  ) {
     self.name = name
     self.balance = balance
     self.holdTimeout = holdTimeout
     self.drainTimeout = drainTimeout
+    self.connections = connections
     self.members = members
   }
 

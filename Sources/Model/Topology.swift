@@ -30,6 +30,7 @@ package struct GroupSpecification: Hashable, Sendable {
   package var holdTimeout: Duration
   /// How long sessions of a draining or removed member may go on.
   package var drainTimeout: Duration
+  package var connections: UpstreamConnections
   /// Narrows which discovered addresses may be members; empty: all that discovery lets through.
   package var allowedRanges: [AddressRange]
 
@@ -37,7 +38,8 @@ package struct GroupSpecification: Hashable, Sendable {
     name: GroupName, mode: GroupMode, members: [MemberSource], balance: Balance = .roundRobin, failback: Failback = .manual,
     minimumInterval: Duration = .seconds(10), maximumFailovers: FailoverLimit? = nil, pin: Bool = false,
     zoneAffinity: Bool = false, slowStart: Duration = .zero, predictive: Predictive? = nil, shadow: Bool = false,
-    holdTimeout: Duration = .seconds(10), drainTimeout: Duration = .seconds(30), allowedRanges: [AddressRange] = []
+    holdTimeout: Duration = .seconds(10), drainTimeout: Duration = .seconds(30),
+    connections: UpstreamConnections = UpstreamConnections(), allowedRanges: [AddressRange] = []
   ) {
     self.name = name
     self.mode = mode
@@ -53,6 +55,7 @@ package struct GroupSpecification: Hashable, Sendable {
     self.shadow = shadow
     self.holdTimeout = holdTimeout
     self.drainTimeout = drainTimeout
+    self.connections = connections
     self.allowedRanges = allowedRanges
   }
 }
@@ -122,12 +125,17 @@ package struct ListenerSpecification: Hashable, Sendable {
   package var group: GroupName
   package var role: ListenerRole
   package var clientSpeaksFirst: Bool
+  package var limits: ListenerLimits
 
-  package init(name: ListenerName, address: SocketAddress, group: GroupName, role: ListenerRole, clientSpeaksFirst: Bool) {
+  package init(
+    name: ListenerName, address: SocketAddress, group: GroupName, role: ListenerRole, clientSpeaksFirst: Bool,
+    limits: ListenerLimits = ListenerLimits()
+  ) {
     self.name = name
     self.address = address
     self.group = group
     self.role = role
     self.clientSpeaksFirst = clientSpeaksFirst
+    self.limits = limits
   }
 }

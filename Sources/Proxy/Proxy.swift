@@ -58,12 +58,13 @@ package final class Proxy: Sendable {
       pipeLimit: pipesPerWorker,
       heldLimit: max(0, settings.heldLimit / count),
       connectTimeout: settings.connectTimeout,
-      demotedDeadline: settings.demotedDeadline)
+      demotedDeadline: settings.demotedDeadline, workers: count)
     var started: [WorkerThread] = []
     do {
       let seed = UInt64(bitPattern: leba_monotonic_ns())
       for number in 0..<count {
         shares.seed = seed &+ UInt64(number)
+        shares.number = number
         let worker =
           switch engine.kind {
           case .epoll: try WorkerThread(engine: EpollEngine.self, number: number, settings: shares, onSignal: onSignal)

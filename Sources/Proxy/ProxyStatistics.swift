@@ -21,6 +21,8 @@ package struct ProxyStatistics: Equatable, Sendable {
   package var listeners: [ListenerName: Listener] = [:]
   /// Connections held now. Groups without any are left out.
   package var held: [GroupName: Int] = [:]
+  /// How long connections that were held waited until they had a backend.
+  package var holdTimes: [GroupName: PhaseHistogram] = [:]
   /// What failovers took, for groups that had one.
   package var phases: [GroupName: FailoverPhases] = [:]
   /// How often accepting paused: at the connection limit, or because the kernel had no descriptor or memory for more.
@@ -47,6 +49,7 @@ package struct ProxyStatistics: Equatable, Sendable {
       listeners[part.listener, default: Listener()].activeByBackend[part.backend, default: 0] += part.count
     }
     for part in worker.held { held[part.group, default: 0] += part.count }
+    for part in worker.holdTimes { holdTimes[part.group, default: PhaseHistogram()].add(part.times) }
     for part in worker.phases { phases[part.group, default: FailoverPhases()].add(part.phases) }
     acceptPauses += worker.acceptPauses
   }
@@ -57,6 +60,7 @@ struct WorkerStatistics: Sendable {
   var listeners: [ListenerSlot] = []
   var backends: [(listener: ListenerName, backend: BackendID, count: Int)] = []
   var held: [(group: GroupName, count: Int)] = []
+  var holdTimes: [(group: GroupName, times: PhaseHistogram)] = []
   var phases: [(group: GroupName, phases: FailoverPhases)] = []
   var acceptPauses: UInt64 = 0
 }

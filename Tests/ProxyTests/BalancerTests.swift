@@ -21,11 +21,14 @@ private struct Bench {
   }
 
   mutating func set(_ members: [(number: Int32, weight: Int, share: UInt8)]) -> Bool {
-    balancer.replace(
-      members.map {
-        Balancer.Member(backend: $0.number, name: BackendID("b\($0.number)"), weight: UInt16(clamping: $0.weight), share: $0.share)
-      },
-      balance: balance)
+    var draft = BalancerDraft(balance: balance, sizedFor: members.count, remembering: balancer.candidates.count)
+    for candidate in balancer.candidates { draft.remember(candidate) }
+    for member in members {
+      draft.add(member.number, BackendID("b\(member.number)"), weight: UInt16(clamping: member.weight), share: member.share)
+    }
+    while draft.weighNext() {}
+    balancer.adopt(draft)
+    return draft.someoneAppeared
   }
 
   mutating func pick(_ client: UInt64 = 0, tried: TriedBackends = TriedBackends()) -> Int32? {

@@ -31,16 +31,16 @@ import Testing
     var now = start
     var pauses: [Duration] = []
     for _ in 0..<5 {
-      pacing.mustWait(allFailed: true, now: now)
+      pacing.mustWait(.allFailed, now: now)
       // Its companions of the same batch say nothing new.
-      pacing.mustWait(allFailed: true, now: now + .milliseconds(1))
+      pacing.mustWait(.allFailed, now: now + .milliseconds(1))
       guard let next = pacing.nextBatchAt else { break }
       pauses.append(next - now)
       now = next
       #expect(pacing.takeBatch(now: now) == HoldPacing.firstBatch)
     }
     #expect(pauses == [50, 100, 200, 250, 250].map { .milliseconds($0) })
-    pacing.mustWait(allFailed: true, now: now)
+    pacing.mustWait(.allFailed, now: now)
     pacing.connectSucceeded(now: now)
     #expect(pacing.nextBatchAt == now + HoldPacing.step)
     #expect(pacing.takeBatch(now: now) == 16)
@@ -49,10 +49,25 @@ import Testing
 
   @Test func thoseBehindOthersAreServedSoon() {
     var pacing = HoldPacing()
-    pacing.mustWait(allFailed: false, now: start)
+    pacing.mustWait(.behindOthers, now: start)
     #expect(pacing.nextBatchAt == start + HoldPacing.step)
     pacing.rest()
     #expect(pacing.nextBatchAt == nil)
+  }
+}
+
+extension HoldPacingTests {
+  @Test func `while everybody is full nothing is tried, and a place that is freed is taken at once`() {
+    var pacing = HoldPacing()
+    pacing.mustWait(.noPlace, now: start)
+    pacing.mustWait(.behindOthers, now: start)
+    #expect(pacing.nextBatchAt == nil)
+    pacing.placeFreed(now: start + .seconds(3))
+    #expect(pacing.nextBatchAt == start + .seconds(3))
+    // A pause after failures is none of its business.
+    pacing.mustWait(.allFailed, now: start + .seconds(4))
+    pacing.placeFreed(now: start + .seconds(4))
+    #expect(pacing.nextBatchAt == start + .seconds(4) + HoldPacing.firstPause)
   }
 }
 

@@ -25,7 +25,8 @@ import Threads
     }
     let sockets = try listeners.map { try ListeningSockets.open($0, workers: 1) }
     let before = Self.heapInUse
-    worker.apply(change)
+    _ = worker.mailbox.post(.apply(change))
+    repeat { worker.pass() } while worker.isChanging
     let table = Self.heapInUse - before
     for (listener, sockets) in zip(listeners, sockets) {
       #expect(worker.addListener(listener, try #require(sockets.descriptors.first)) == nil)

@@ -98,12 +98,14 @@ final class Rig: Sendable {
   /// One group as it is from now on; the others stay.
   func publish(
     _ members: [Member], group: GroupName = "app", balance: Balance = .roundRobin, hold: Duration = .seconds(10),
-    drain: Duration = .seconds(30)
+    drain: Duration = .seconds(30), connections: UpstreamConnections = UpstreamConnections()
   ) {
     let members = members.map {
       MemberRoute(backend: $0.id, address: $0.address, weight: $0.weight, share: $0.share, standing: $0.standing)
     }
-    publish([GroupRoute(name: group, balance: balance, holdTimeout: hold, drainTimeout: drain, members: members)])
+    publish([
+      GroupRoute(name: group, balance: balance, holdTimeout: hold, drainTimeout: drain, connections: connections, members: members)
+    ])
   }
 
   func remove(_ group: GroupName = "app") { publish([], removed: [group]) }

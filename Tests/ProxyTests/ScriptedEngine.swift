@@ -21,6 +21,9 @@ struct ScriptedEngine: Engine, ~Copyable {
   private(set) var receivesIntoPipe: [Token] = []
   private(set) var sendsFromPipe: [Token] = []
   private(set) var recycledPipes: [Buffer] = []
+  private(set) var sends: [Token] = []
+  private(set) var resets = 0
+  private(set) var isPaused = false
   /// The deadline of the last wait.
   private(set) var deadline: Instant?
   private var descriptors: [UInt64: Int32] = [:]
@@ -31,8 +34,8 @@ struct ScriptedEngine: Engine, ~Copyable {
   deinit { for descriptor in descriptors.values { Glibc.close(descriptor) } }
 
   mutating func listen(_ descriptor: Int32, as token: Token) { Glibc.close(descriptor) }
-  mutating func pauseAccepting(_ token: Token) {}
-  mutating func resumeAccepting(_ token: Token) {}
+  mutating func pauseAccepting(_ token: Token) { isPaused = true }
+  mutating func resumeAccepting(_ token: Token) { isPaused = false }
   mutating func finishAccepting(_ token: Token) {}
   mutating func closeListener(_ token: Token) {}
 
@@ -50,12 +53,16 @@ struct ScriptedEngine: Engine, ~Copyable {
   mutating func peek(_ token: Token) {}
   mutating func receive(_ token: Token) {}
   mutating func receiveIntoPipe(_ token: Token) { receivesIntoPipe.append(token) }
-  mutating func send(_ token: Token, _ bytes: UnsafeRawPointer, count: Int) { completions.append(.sent(token, count: count)) }
   mutating func send(_ token: Token, pipe: Buffer) { sendsFromPipe.append(token) }
+  mutating func send(_ token: Token, _ bytes: UnsafeRawPointer, count: Int) {
+    sends.append(token)
+    completions.append(.sent(token, count: count))
+  }
   mutating func cancelReceive(_ token: Token) {}
   mutating func shutdownSending(_ token: Token) {}
 
   mutating func close(_ token: Token, reset: Bool) {
+    if reset { resets += 1 }
     if let descriptor = descriptors.removeValue(forKey: token.packed) { Glibc.close(descriptor) }
     connects.removeAll { $0.token == token }
     clients.removeAll { $0 == token }

@@ -52,6 +52,8 @@ final class TestSocket: @unchecked Sendable {
     isClosed = true
   }
 
+  var localAddress: SocketAddress? { KernelAddress(localAddressOf: descriptor)?.ip }
+
   func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
   /// The bytes that went out before an error or the deadline.

@@ -3,10 +3,12 @@ import Synchronization
 
 /// A real web server that answers with its own name, so that a test sees who served it.
 ///
-/// `/` gives the name; `/slow` trickles 64 KiB at 32 KiB a second, without longer pauses; `/health` answers 200.
+/// `/` gives the name; `/client` the client's address and both ports as the PROXY protocol told them; `/slow` trickles 64 KiB at 32 KiB a second, without longer pauses; `/health` answers 200.
 package final class NginxServer: Sendable {
   package let name: String
   package let endpoint: Endpoint
+  /// Where every connection must begin with a header of the PROXY protocol.
+  package let endpointWithHeader: Endpoint
   private let directory: TemporaryDirectory
   private let process = Mutex<ChildProcess?>(nil)
 
@@ -14,6 +16,7 @@ package final class NginxServer: Sendable {
     self.name = name
     let endpoint = Endpoint.ip(host, try port ?? FreePorts.next())
     self.endpoint = endpoint
+    endpointWithHeader = .ip(host, try FreePorts.next())
     directory = try TemporaryDirectory()
     // One process: it is killed and frozen whole, and leaves no workers behind when the test process dies.
     try directory.write(
@@ -35,9 +38,11 @@ package final class NginxServer: Sendable {
         scgi_temp_path \(directory.file("scgi"));
         server {
           listen \(endpoint);
+          listen \(endpointWithHeader) proxy_protocol;
           default_type text/plain;
           root \(directory.file("files"));
           location = / { return 200 "\(name)"; }
+          location = /client { return 200 "$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_port"; }
           location = /health { return 200 "ok"; }
           location = /slow { limit_rate 32k; sendfile on; sendfile_max_chunk 2k; }
         }

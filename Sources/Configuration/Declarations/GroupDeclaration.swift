@@ -53,6 +53,10 @@ extension Format<GroupDeclaration> {
       shadow: map.value("shadow", .boolean)?.value ?? usual.shadow,
       holdTimeout: map.value("hold_timeout", .duration(.zero ... .minutes(10)))?.value ?? usual.holdTimeout,
       drainTimeout: map.value("drain_timeout", upToADay)?.value ?? usual.drainTimeout,
+      connections: UpstreamConnections(
+        maximum: map.value("maximum_connections", .integer(1...1_000_000))?.value,
+        hedge: map.value("connect_hedge", .duration(.zero ... .seconds(10)))?.value ?? usual.connections.hedge,
+        proxyProtocol: map.value("proxy_protocol", .choice("a version"))?.value),
       allowedRanges: map.value("allowed_cidrs", .list(of: .addressRange))?.value.map(\.value) ?? [],
       check: map.value("health_check", .healthCheck)?.value ?? usual.check)
   }

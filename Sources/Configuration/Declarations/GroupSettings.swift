@@ -12,8 +12,20 @@ struct GroupSettings: Hashable, Sendable {
   var shadow = false
   var holdTimeout = Duration.seconds(10)
   var drainTimeout = Duration.seconds(30)
+  /// A second connect after 250 ms, as RFC 8305 recommends between two addresses of one host: well before a lost SYN is sent again.
+  var connections = UpstreamConnections(hedge: .milliseconds(250))
   var allowedRanges: [AddressRange] = []
   var check = HealthCheckDeclaration()
+
+  /// One for each protocol, in the order of `BackendProtocol.allCases`.
+  fileprivate var checks: [HealthCheck] {
+    guard let header = connections.proxyProtocol else { return check.checks }
+    return check.checks.map { check in
+      var check = check
+      check.proxyProtocol = header
+      return check
+    }
+  }
 }
 
 /// Settings as the groups hold them: one for all groups that are set alike, with one check for all members of a protocol.
@@ -27,7 +39,7 @@ final class SharedSettings: Sendable {
   /// For groups that only `dns_backends`, DNS or the API name.
   static let usual = SharedSettings(GroupSettings())
 
-  convenience init(_ value: GroupSettings) { self.init(value, checks: value.check.checks) }
+  convenience init(_ value: GroupSettings) { self.init(value, checks: value.checks) }
 
   private init(_ value: GroupSettings, checks: [HealthCheck]) {
     self.value = value
@@ -45,7 +57,12 @@ final class SharedSettings: Sendable {
 
     func shared(_ value: GroupSettings) -> SharedSettings {
       if let known = settings[value] { return known }
-      let checks = checks[value.check] ?? value.check.checks
+      if value.connections.proxyProtocol != nil {
+        let new = SharedSettings(value)
+        settings[value] = new
+        return new
+      }
+      let checks = checks[value.check] ?? value.checks
       let new = SharedSettings(value, checks: checks)
       self.checks[value.check] = checks
       settings[value] = new

@@ -56,7 +56,7 @@ struct GroupDerivation {
       minimumInterval: settings.minimumInterval, maximumFailovers: settings.maximumFailovers, pin: settings.pin,
       zoneAffinity: settings.zoneAffinity, slowStart: settings.slowStart, predictive: settings.check.predictive,
       shadow: settings.shadow, holdTimeout: settings.holdTimeout, drainTimeout: settings.drainTimeout,
-      allowedRanges: settings.allowedRanges)
+      connections: settings.connections, allowedRanges: settings.allowedRanges)
   }
 
   private var mode: GroupMode {

@@ -62,7 +62,8 @@ struct ListenerResolution {
         ListenerSpecification(
           name: name.value, address: address.value, group: group.value, role: declaration.role ?? ListenerRole(usualFor: mode),
           // DNS can move every free entry to every group.
-          clientSpeaksFirst: (members.map(\.proto) + free.map(\.proto)).allSatisfy(\.clientSpeaksFirst)))
+          clientSpeaksFirst: (members.map(\.proto) + free.map(\.proto)).allSatisfy(\.clientSpeaksFirst),
+          limits: declaration.limits))
     }
     guard !reader.hasErrors else { return }
     let served = Set(listeners.map(\.group))

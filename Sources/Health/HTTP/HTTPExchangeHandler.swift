@@ -67,17 +67,18 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
 
   /// Begins the exchange, in the clear where `tls` is nil. `onEnd` is called once, not before this returns, and not after `cancel`.
   static func start(
-    _ request: HTTPExchange.Request, to address: Model.SocketAddress, on loop: any EventLoop, tls: TLSCheck? = nil,
+    _ request: HTTPExchange.Request, to address: Model.SocketAddress, header: ProxyProtocol? = nil, on loop: any EventLoop,
+    tls: TLSCheck? = nil,
     body policy: HTTPExchange.BodyPolicy, keptIn seats: HTTPConnectionSeats? = nil,
     onEnd: @escaping (Result<HTTPExchange.Response, ProbeFailure>) -> Void
   ) -> HTTPExchangeHandler {
     let handler = HTTPExchangeHandler(
       request, host: address.hostHeader, tls: tls, policy: policy, keptIn: seats, onEnd: onEnd)
-    loop.assumeIsolated().execute { handler.connect(to: address, on: loop) }
+    loop.assumeIsolated().execute { handler.connect(to: address, header: header, on: loop) }
     return handler
   }
 
-  private func connect(to address: Model.SocketAddress, on loop: any EventLoop) {
+  private func connect(to address: Model.SocketAddress, header: ProxyProtocol?, on loop: any EventLoop) {
     guard onEnd != nil else { return }
     guard request.isWellFormed else {
       end(.failure(ProbeFailure(.local, "not a valid request: \(printable(request.method)) \(printable(request.target))")))
@@ -93,7 +94,7 @@ final class HTTPExchangeHandler: ChannelInboundHandler {
       return
     }
     let bound = NIOLoopBound(self, eventLoop: loop)
-    let connected = dial(address, on: loop) { channel in
+    let connected = dial(address, header: header, on: loop) { channel in
       if let client { try channel.pipeline.syncOperations.addHandler(try client.handler()) }
       let decoder = HTTPResponseDecoder(
         leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .drop, limitConfiguration: Self.limits)

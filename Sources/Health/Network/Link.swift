@@ -23,15 +23,17 @@ final class Link: ChannelInboundHandler {
 
   /// Connects on the loop's next turn: a unix socket may be connected, or refused, before a call returns, and whoever
   /// makes a link must hold it before hearing from it.
-  init(to address: Model.SocketAddress, on loop: any EventLoop, onEvent: @escaping (Event) -> Void) {
+  init(
+    to address: Model.SocketAddress, header: ProxyProtocol?, on loop: any EventLoop, onEvent: @escaping (Event) -> Void
+  ) {
     self.onEvent = onEvent
-    loop.assumeIsolated().execute { self.connect(to: address, on: loop) }
+    loop.assumeIsolated().execute { self.connect(to: address, header: header, on: loop) }
   }
 
-  private func connect(to address: Model.SocketAddress, on loop: any EventLoop) {
+  private func connect(to address: Model.SocketAddress, header: ProxyProtocol?, on loop: any EventLoop) {
     guard onEvent != nil else { return }
     let bound = NIOLoopBound(self, eventLoop: loop)
-    dial(address, on: loop) { try $0.pipeline.syncOperations.addHandler(bound.value) }
+    dial(address, header: header, on: loop) { try $0.pipeline.syncOperations.addHandler(bound.value) }
       .assumeIsolated()
       .whenFailure { error in self.end(ProbeFailure(error)) }
   }

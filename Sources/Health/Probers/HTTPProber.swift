@@ -11,6 +11,7 @@ final class HTTPProber: Prober {
 
   private let check: HTTPCheck
   private let address: Model.SocketAddress
+  private let header: ProxyProtocol?
   private let loop: any EventLoop
   private let seats: HTTPConnectionSeats?
   private let onEvent: (ProberEvent) -> Void
@@ -20,11 +21,12 @@ final class HTTPProber: Prober {
 
   /// `seats`: nil where each probe has a connection of its own.
   init(
-    check: HTTPCheck, address: Model.SocketAddress, loop: any EventLoop, keptIn seats: HTTPConnectionSeats?,
+    check: HTTPCheck, address: Model.SocketAddress, header: ProxyProtocol?, loop: any EventLoop, keptIn seats: HTTPConnectionSeats?,
     onEvent: @escaping (ProberEvent) -> Void
   ) {
     self.check = check
     self.address = address
+    self.header = header
     self.loop = loop
     self.seats = seats
     self.onEvent = onEvent
@@ -49,7 +51,8 @@ final class HTTPProber: Prober {
   private func connect() {
     stop()
     exchange = HTTPExchangeHandler.start(
-      check.request, to: address, on: loop, tls: check.tls, body: check.bodyContains == nil ? .ignored : .prefix(Self.searchedBody),
+      check.request, to: address, header: header, on: loop, tls: check.tls,
+      body: check.bodyContains == nil ? .ignored : .prefix(Self.searchedBody),
       keptIn: seats
     ) { [weak self] result in self?.ended(result, ofKept: false) }
     exchange?.onIdleEnd = { [weak self] failure in self?.connectionEnded(failure) }

@@ -23,6 +23,7 @@ final class PostgresProber: Prober {
 
   private let check: PostgresCheck
   private let address: Model.SocketAddress
+  private let header: ProxyProtocol?
   private let loop: any EventLoop
   private let hashing: NIOThreadPool
   private let onEvent: (ProberEvent) -> Void
@@ -36,11 +37,12 @@ final class PostgresProber: Prober {
   var keepsSession: Bool { session != nil }
 
   init(
-    check: PostgresCheck, address: Model.SocketAddress, loop: any EventLoop, hashing: NIOThreadPool,
+    check: PostgresCheck, address: Model.SocketAddress, header: ProxyProtocol?, loop: any EventLoop, hashing: NIOThreadPool,
     onEvent: @escaping (ProberEvent) -> Void
   ) {
     self.check = check
     self.address = address
+    self.header = header
     self.loop = loop
     self.hashing = hashing
     self.onEvent = onEvent
@@ -69,7 +71,7 @@ final class PostgresProber: Prober {
   }
 
   private func connect() {
-    let link = Link(to: address, on: loop) { [weak self] event in self?.received(event) }
+    let link = Link(to: address, header: header, on: loop) { [weak self] event in self?.received(event) }
     // Unlike the schedule, the nonce of SCRAM must be beyond guessing: the system's generator, not the seeded one.
     let nonce = (0..<18).map { _ in UInt8.random(in: .min ... .max) }
     session = Session(

@@ -44,20 +44,24 @@ func makeProber(
     let wantsSentinel = !isForOneProbe && target.check.keepsSentinel && target.check.interval <= TCPProber.longestInterval
     return TCPProber(address: target.address, wantsSentinel: wantsSentinel, connector: connector, onEvent: onEvent)
   case .tls(let check):
-    return TLSProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
+    return TLSProber(check: check, address: target.address, header: target.check.proxyProtocol, loop: loop, onEvent: onEvent)
   case .http(let check):
     let isKept = !isForOneProbe && target.check.interval <= HTTPConnectionSeats.longestInterval
     return HTTPProber(
-      check: check, address: target.address, loop: loop, keptIn: isKept ? HTTPConnectionSeats.shared : nil, onEvent: onEvent)
+      check: check, address: target.address, header: target.check.proxyProtocol, loop: loop,
+      keptIn: isKept ? HTTPConnectionSeats.shared : nil, onEvent: onEvent)
   case .postgres(let check):
-    return PostgresProber(check: check, address: target.address, loop: loop, hashing: hashing, onEvent: onEvent)
+    return PostgresProber(
+      check: check, address: target.address, header: target.check.proxyProtocol, loop: loop, hashing: hashing, onEvent: onEvent)
   case .mysql(let check):
     let isPrivate = if case .unix = target.address { true } else { false }
-    return SessionProber(address: target.address, loop: loop, onEvent: onEvent) {
+    return SessionProber(address: target.address, header: target.check.proxyProtocol, loop: loop, onEvent: onEvent) {
       MySQLConversation(check, linkIsPrivate: isPrivate)
     }
   case .redis(let check):
-    return SessionProber(address: target.address, loop: loop, onEvent: onEvent) { RedisConversation(check) }
+    return SessionProber(address: target.address, header: target.check.proxyProtocol, loop: loop, onEvent: onEvent) {
+      RedisConversation(check)
+    }
   case .exec(let check):
     return ExecProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
   case .criteria(let criteria):

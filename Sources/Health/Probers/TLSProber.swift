@@ -5,21 +5,26 @@ import NIOCore
 final class TLSProber: Prober {
   private let check: TLSCheck
   private let address: Model.SocketAddress
+  private let header: ProxyProtocol?
   private let loop: any EventLoop
   private let onEvent: (ProberEvent) -> Void
   private var link: Link?
   private var isConnected = false
 
-  init(check: TLSCheck, address: Model.SocketAddress, loop: any EventLoop, onEvent: @escaping (ProberEvent) -> Void) {
+  init(
+    check: TLSCheck, address: Model.SocketAddress, header: ProxyProtocol?, loop: any EventLoop,
+    onEvent: @escaping (ProberEvent) -> Void
+  ) {
     self.check = check
     self.address = address
+    self.header = header
     self.loop = loop
     self.onEvent = onEvent
   }
 
   func begin() {
     isConnected = false
-    link = Link(to: address, on: loop) { [weak self] event in
+    link = Link(to: address, header: header, on: loop) { [weak self] event in
       guard let self else { return }
       switch event {
       case .connected:

@@ -6,12 +6,14 @@ struct FailoverClock {
   let number: UInt32
   let startedAt: Instant
   private var awaitsConnection = true
-  private var staleSessions: Int
+  private var staleSessions = 0
+  /// Sessions are found one by one, and some end before all are.
+  private var mayFindMore = true
+  private var lastEndedAt: Instant?
 
-  init(number: UInt32, startedAt: Instant, staleSessions: Int) {
+  init(number: UInt32, startedAt: Instant) {
     self.number = number
     self.startedAt = startedAt
-    self.staleSessions = staleSessions
   }
 
   /// A client has a backend. Not nil for the first.
@@ -21,9 +23,18 @@ struct FailoverClock {
     return now - startedAt
   }
 
+  mutating func staleSessionFound() { staleSessions += 1 }
+
+  /// Not nil where all of them have ended already.
+  mutating func allStaleSessionsFound() -> Duration? {
+    mayFindMore = false
+    return staleSessions == 0 ? lastEndedAt.map { $0 - startedAt } : nil
+  }
+
   /// A session on one of those who served before has ended. Not nil for the last.
   mutating func staleSessionEnded(now: Instant) -> Duration? {
     staleSessions -= 1
-    return staleSessions == 0 ? now - startedAt : nil
+    lastEndedAt = now
+    return staleSessions == 0 && !mayFindMore ? now - startedAt : nil
   }
 }

@@ -15,30 +15,54 @@ struct HoldPacing: Equatable {
   static let firstPause = Duration.milliseconds(50)
   static let longestPause = Duration.milliseconds(250)
 
+  /// Why a connection is held although there are candidates.
+  enum Cause {
+    /// They all failed it.
+    case allFailed
+    /// They are full, or have just lost their place: there is nothing to try before one has room.
+    case noPlace
+    /// Others wait before it.
+    case behindOthers
+  }
+
   /// When the next batch may go, nil while nothing can be expected to have changed.
   private(set) var nextBatchAt: Instant?
   private var batch = firstBatch
   private var pause = firstPause
   private var failedSinceBatch = false
+  private var waitsForPlace = false
 
   /// A member serves that did not before.
   mutating func candidateAppeared(now: Instant) {
     batch = Self.firstBatch
     pause = Self.firstPause
     failedSinceBatch = false
+    waitsForPlace = false
     nextBatchAt = now
   }
 
-  /// A connection was held although there are candidates: they all failed it, or others wait before it.
-  mutating func mustWait(allFailed: Bool, now: Instant) {
-    if allFailed {
+  /// A member that was full is so no longer. Whoever waits for something else goes on waiting for that.
+  mutating func placeFreed(now: Instant) {
+    guard waitsForPlace else { return }
+    waitsForPlace = false
+    nextBatchAt = now
+  }
+
+  mutating func mustWait(_ cause: Cause, now: Instant) {
+    switch cause {
+    case .allFailed:
       batch = Self.firstBatch
+      waitsForPlace = false
       guard !failedSinceBatch else { return }
       failedSinceBatch = true
       nextBatchAt = now + pause
       pause = min(pause * 2, Self.longestPause)
-    } else if nextBatchAt == nil {
-      nextBatchAt = now + Self.step
+    case .noPlace:
+      batch = Self.firstBatch
+      waitsForPlace = true
+      nextBatchAt = nil
+    case .behindOthers:
+      if nextBatchAt == nil, !waitsForPlace { nextBatchAt = now + Self.step }
     }
   }
 
@@ -62,6 +86,7 @@ struct HoldPacing: Equatable {
   mutating func rest() {
     nextBatchAt = nil
     failedSinceBatch = false
+    waitsForPlace = false
     batch = Self.firstBatch
   }
 }

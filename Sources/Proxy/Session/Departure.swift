@@ -20,6 +20,10 @@ enum Departure: Equatable {
     var drainTimeout: Duration
     /// Set while the process drains: everything ends by then.
     var processEndsAt: Instant?
+    /// The listener's; nil: a session may be silent for ever.
+    var idleTimeout: Duration?
+    /// The listener lets no session last longer.
+    var expiresAt: Instant?
   }
 
   /// How long a session must have been silent before it counts as quiet. Longer than the pause between two packets of one answer.
@@ -46,7 +50,13 @@ enum Departure: Equatable {
           up: .drained, by: circumstances.standingSince + circumstances.drainTimeout, quiet: nil, busy: busy,
           lastActivity: lastActivity, now: now)
       }
-    return ownDrain.map { backend.sooner($0) } ?? backend
+    let idle = circumstances.idleTimeout.map {
+      wind(up: .idle, by: lastActivity + $0, quiet: nil, busy: busy, lastActivity: lastActivity, now: now)
+    }
+    let expired = circumstances.expiresAt.map {
+      wind(up: .expired, by: $0, quiet: nil, busy: busy, lastActivity: lastActivity, now: now)
+    }
+    return [ownDrain, idle, expired].reduce(backend) { sum, next in next.map { sum.sooner($0) } ?? sum }
   }
 
   private static func wind(

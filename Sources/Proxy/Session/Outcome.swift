@@ -25,6 +25,10 @@ package enum Outcome: String, CaseIterable, Hashable, Sendable, BitwiseCopyable 
   case limit
   /// The process stopped.
   case stopped
+  /// No byte came for the listener's `idle_timeout`.
+  case idle
+  /// It lasted for the listener's `maximum_duration`.
+  case expired
 
   var ordinal: Int {
     switch self {
@@ -40,6 +44,8 @@ package enum Outcome: String, CaseIterable, Hashable, Sendable, BitwiseCopyable 
     case .resetByBackend: 9
     case .limit: 10
     case .stopped: 11
+    case .idle: 12
+    case .expired: 13
     }
   }
 }
@@ -55,6 +61,8 @@ package enum RetryReason: String, CaseIterable, Hashable, Sendable, BitwiseCopya
   case fenced
   /// This host could not try: no descriptors, no local ports.
   case local
+  /// A second connect was begun because the first one took long.
+  case hedge
 
   var ordinal: Int {
     switch self {
@@ -64,6 +72,7 @@ package enum RetryReason: String, CaseIterable, Hashable, Sendable, BitwiseCopya
     case .reset: 3
     case .fenced: 4
     case .local: 5
+    case .hedge: 6
     }
   }
 
@@ -74,7 +83,7 @@ package enum RetryReason: String, CaseIterable, Hashable, Sendable, BitwiseCopya
     case .connectTimedOut: .connectTimedOut
     case .connectUnreachable: .connectUnreachable
     case .reset: .reset
-    case .fenced, .local: nil
+    case .fenced, .local, .hedge: nil
     }
   }
 

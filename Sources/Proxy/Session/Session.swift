@@ -45,12 +45,23 @@ struct Session: BitwiseCopyable {
   var upstreamBroke = false
   var clientIsOpen = false
   var upstreamIsOpen = false
+  /// A session has two slots for upstream sockets, and this is the second one: a hedge was faster.
+  var upstreamIsSecond = false
+  /// Connected; the header of the PROXY protocol is on its way, and nothing may go before it.
+  var isIntroducing = false
+  /// How much of the header was sent, and of which kind it is.
+  var headerSent: UInt8 = 0
+  var header: ProxyProtocol?
+  /// It stood in a queue for the connection it waits for.
+  var wasHeld = false
 
   var clientGeneration: UInt32 = 0
   var upstreamGeneration: UInt32 = 0
   var listener: Int32 = -1
   /// The backend it is connected or connecting to.
   var backend = Int32.noSlot
+  /// Where a second connect is on its way to.
+  var hedge = Int32.noSlot
 
   var toUpstream = Flow()
   var toClient = Flow()
@@ -58,6 +69,8 @@ struct Session: BitwiseCopyable {
   /// When it began to wait for a backend: what `hold_timeout` is measured from, however many tries it makes.
   var waitingSince: Instant = .zero
   var lastActivity: Instant = .zero
+  var acceptedAt: Instant = .zero
+  var hedgedAt: Instant = .zero
   /// When the newest measurement of the backend's latency began: the connect, or the first byte of a client to whom no answer was owed.
   var askedAt: Instant = .zero
   /// Of the client's address, where the balance looked at it when it came.

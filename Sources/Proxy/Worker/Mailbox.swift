@@ -4,7 +4,8 @@ import Model
 import Synchronization
 import Threads
 
-/// What the control path asks of a worker. Executed in order, between two passes over the sockets.
+/// What the control path asks of a worker. Executed in order, between two passes over the sockets; a change of the routing table may take
+/// several.
 enum Command: Sendable {
   case apply(RoutingChange)
   case addListener(ListenerSpecification, descriptor: Int32, Reply<EngineError?>)
@@ -16,9 +17,13 @@ enum Command: Sendable {
 }
 
 /// The way into a worker: a locked list and an eventfd that ends its wait. The data path looks here only when the eventfd says so.
+///
+/// Changes of the routing table lie apart from the other commands: the worker takes them over in small pieces, and what it has not begun
+/// yet is replaced by what comes later for the same group. So they are never more than there are groups, however fast they come.
 final class Mailbox: Sendable {
   private struct State {
     var commands: [Command] = []
+    var changes = WaitingChanges()
     var isClosed = false
   }
 
@@ -35,15 +40,29 @@ final class Mailbox: Sendable {
 
   /// False when the worker has ended and nobody will execute the command.
   func post(_ command: Command) -> Bool {
-    let (accepted, wasEmpty) = state.withLock { state in
-      guard !state.isClosed else { return (false, false) }
-      let wasEmpty = state.commands.isEmpty
-      state.commands.append(command)
-      return (true, wasEmpty)
+    let (accepted, mustWake, retired) = state.withLock { state in
+      guard !state.isClosed else { return (false, false, []) }
+      let mustWake = state.commands.isEmpty
+      switch command {
+      case .apply(let change):
+        let retired = state.changes.add(change)
+        return (true, true, retired)
+      case .addListener, .removeListener, .reportStatistics, .drain, .stop:
+        state.commands.append(command)
+        return (true, mustWake, state.changes.takeRetired())
+      }
     }
-    if accepted && wasEmpty { leba_eventfd_signal(wake) }
+    if mustWake { leba_eventfd_signal(wake) }
+    // Let go here and not by the worker: ten thousand names take longer to free than a worker has.
+    withExtendedLifetime(retired) {}
     return accepted
   }
+
+  /// What has changed since the last time.
+  func takeChanges() -> [GroupStep] { state.withLock { $0.changes.take() } }
+
+  /// What the worker is done with.
+  func retire(_ steps: [GroupStep]) { state.withLock { $0.changes.retired.append(steps) } }
 
   func takeAll() -> [Command] {
     state.withLock { state in
@@ -59,5 +78,50 @@ final class Mailbox: Sendable {
       defer { state.commands = [] }
       return state.commands
     }
+  }
+}
+
+/// What becomes of one group.
+struct GroupStep: Sendable {
+  let group: GroupName
+  /// Nil: it is in the table no longer.
+  let route: GroupRoute?
+}
+
+/// Changes that the worker has not begun, one for each group at most.
+private struct WaitingChanges {
+  private var steps: [GroupStep] = []
+  /// Where the step of a group is, while that has not been taken.
+  private var places: [GroupName: Int] = [:]
+  /// Waits for a thread that has the time to free it.
+  var retired: [[GroupStep]] = []
+
+  /// Returns what is to be freed outside of the lock.
+  mutating func add(_ change: RoutingChange) -> [[GroupStep]] {
+    if steps.isEmpty { places = [:] }
+    var replaced: [GroupStep] = []
+    for name in change.removed { add(GroupStep(group: name, route: nil), &replaced) }
+    for route in change.changed { add(GroupStep(group: route.name, route: route), &replaced) }
+    return takeRetired() + [replaced]
+  }
+
+  private mutating func add(_ step: GroupStep, _ replaced: inout [GroupStep]) {
+    if let place = places[step.group] {
+      replaced.append(steps[place])
+      steps[place] = step
+    } else {
+      places[step.group] = steps.count
+      steps.append(step)
+    }
+  }
+
+  mutating func take() -> [GroupStep] {
+    defer { steps = [] }
+    return steps
+  }
+
+  mutating func takeRetired() -> [[GroupStep]] {
+    defer { retired = [] }
+    return retired
   }
 }

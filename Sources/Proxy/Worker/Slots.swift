@@ -35,6 +35,9 @@ struct GroupSlot {
   let name: GroupName
   var holdTimeout = Duration.seconds(10)
   var drainTimeout = Duration.zero
+  var connections = UpstreamConnections()
+  /// This worker's part of what each member may have.
+  var connectionLimit = Int.max
   /// In the table's order.
   var members: [Int32] = []
   /// No longer in the table, but sessions use them still.
@@ -43,6 +46,8 @@ struct GroupSlot {
   var routes = InlineArray<3, RouteNumber>(repeating: .noSlot)
   var balance = Balance.roundRobin
   var isInTable = false
+  /// A change of it is being taken over.
+  var isChanging = false
 
   init(name: GroupName) { self.name = name }
 
@@ -64,6 +69,8 @@ struct BackendSlot {
   private(set) var share: UInt8 = 0
   var standing: Standings
   var isInTable = true
+  /// The change that is being taken over names it.
+  var isMatched = false
   /// The kinds of signals that were sent since `signalsSince`.
   private var signals: UInt8 = 0
   private var signalsSince = Instant(nanoseconds: .min)
@@ -109,12 +116,16 @@ struct BackendSlot {
 struct BackendActivity {
   /// Connecting and relaying.
   var sessions = SessionList(.backend)
+  /// Second connects that are on their way here, for sessions that are counted elsewhere or here already.
+  var hedges = 0
   /// Sessions per listener; one or two entries, because a backend belongs to one group.
   private(set) var byListener: [(listener: Int32, count: Int)] = []
   /// By role ordinal: since when this worker has known the standing. For the deadlines of sessions, so not older than the first of them.
   var standingSince: InlineArray<3, Instant>
 
   init(now: Instant) { standingSince = InlineArray(repeating: now) }
+
+  var connections: Int { sessions.count + hedges }
 
   mutating func count(_ change: Int, for listener: Int32) {
     if let index = byListener.firstIndex(where: { $0.listener == listener }) {
@@ -133,6 +144,10 @@ struct ListenerSlot {
   var role: ListenerRole
   var route: RouteNumber
   var clientSpeaksFirst: Bool
+  var idleTimeout: Duration?
+  var maximumDuration: Duration?
+  /// This worker's part of what it may have.
+  var connectionLimit = Int.max
   var isOpen = false
   var generation: UInt32 = 0
   /// Who waits for the socket to be closed.
@@ -142,6 +157,8 @@ struct ListenerSlot {
   var received: UInt64 = 0
   var sent: UInt64 = 0
   var active = 0
-  var ended = InlineArray<12, UInt64>(repeating: 0)
-  var retries = InlineArray<6, UInt64>(repeating: 0)
+  var isFull: Bool { active >= connectionLimit }
+  var limitsLifetime: Bool { idleTimeout != nil || maximumDuration != nil }
+  var ended = InlineArray<14, UInt64>(repeating: 0)
+  var retries = InlineArray<7, UInt64>(repeating: 0)
 }

@@ -42,11 +42,13 @@ extension Worker where E: ~Copyable {
     if session.pointee.clientIsOpen { engine.close(token(index, .client), reset: reset) }
     if let dropped = session.pointee.toUpstream.drop() { engine.recycle(dropped) }
     if let dropped = session.pointee.toClient.drop() { engine.recycle(dropped) }
+    let listenerWasFull = listener.pointee.isFull
     listener.pointee.active -= 1
     listener.pointee.ended[session.pointee.outcome.ordinal] += 1
     let wasFull = sessions.isFull
+    let number = session.pointee.listener
     sessions.give(index)
-    if wasFull { resumeAcceptingEverywhere() }
+    if wasFull { resumeAcceptingEverywhere() } else if listenerWasFull { resumeAccepting(number) }
   }
 
   /// Its surroundings changed, or a deadline of an earlier look passed: may it stay?
@@ -54,7 +56,8 @@ extension Worker where E: ~Copyable {
     let session = sessions[index]
     var circumstances = Departure.Circumstances(
       standing: .serve, standingSince: now, demotedDeadline: settings.demotedDeadline, drainTimeout: .zero,
-      processEndsAt: drain?.endsAt)
+      processEndsAt: drain?.endsAt, idleTimeout: listener(of: index).pointee.idleTimeout,
+      expiresAt: listener(of: index).pointee.maximumDuration.map { session.pointee.acceptedAt + $0 })
     if session.pointee.hasUpstream {
       let backend = backends[session.pointee.backend]
       let role = listener(of: index).pointee.role
@@ -132,6 +135,7 @@ extension Worker where E: ~Copyable {
       let count = routes.reduce(0) { $0 + self.routes[$1].pointee.held.count }
       if count > 0 { result.held.append((group.pointee.name, count)) }
     }
+    result.holdTimes = holdTimes.map { (groups[$0].pointee.name, $1) }
     result.phases = phases.map { (groups[$0].pointee.name, $1) }
     return result
   }

@@ -2,8 +2,7 @@ import Model
 
 /// Connections nobody can serve yet wait in the order in which they came, with a deadline.
 extension Worker where E: ~Copyable {
-  /// `allFailed`: there are candidates, and every one of them failed this session.
-  mutating func hold(_ index: SessionIndex, allFailed: Bool) {
+  mutating func hold(_ index: SessionIndex, _ cause: HoldPacing.Cause) {
     let session = sessions[index]
     let deadline = session.pointee.waitingSince + holdTimeout(of: index)
     // A client that ended its stream may in theory wait for an answer still. While nobody can answer it is taken at its word:
@@ -14,11 +13,12 @@ extension Worker where E: ~Copyable {
     let number = listener(of: index).pointee.route
     let route = routes[number]
     session.pointee.phase = .held
+    session.pointee.wasHeld = true
     route.pointee.held.insert(index, after: placeInQueue(index, route), in: sessions)
     heldCount += 1
     deadlines.set(index, at: drain.map { min($0.endsAt, deadline) } ?? deadline)
     if !route.pointee.balancer.candidates.isEmpty {
-      route.pointee.pacing.mustWait(allFailed: allFailed, now: now)
+      route.pointee.pacing.mustWait(cause, now: now)
       schedulePace(number)
     }
   }
@@ -60,11 +60,26 @@ extension Worker where E: ~Copyable {
       leaveQueue(first)
       sessions[first].pointee.tried = TriedBackends()
       tryNext(first)
-      // Back in the queue already: this host cannot open sockets now, and the rest would fare no better.
+      // Back in the queue already: everybody is full, or this host cannot open sockets now. The rest would fare no better.
       if sessions[first].pointee.phase == .held { break }
     }
     if route.pointee.held.isEmpty { route.pointee.pacing.rest() }
     schedulePace(number)
+  }
+
+  /// A backend of the group has room for one more.
+  mutating func offerPlace(_ group: UnsafeMutablePointer<GroupSlot>) {
+    for role in ListenerRole.allCases {
+      let number = group.pointee.routes[role.ordinal]
+      guard number != .noSlot, !routes[number].pointee.held.isEmpty else { continue }
+      routes[number].pointee.pacing.placeFreed(now: now)
+      schedulePace(number)
+    }
+  }
+
+  mutating func recordHold(_ index: SessionIndex) {
+    sessions[index].pointee.wasHeld = false
+    holdTimes[listener(of: index).pointee.group, default: PhaseHistogram()].record(now - sessions[index].pointee.waitingSince)
   }
 
   mutating func schedulePace(_ number: RouteNumber) {

@@ -9,6 +9,9 @@ extension Worker where E: ~Copyable {
     let number = slotToReuse(for: specification, group: group) ?? newListener(specification, group: group)
     let slot = listeners[number]
     slot.pointee.clientSpeaksFirst = specification.clientSpeaksFirst
+    slot.pointee.idleTimeout = specification.limits.idleTimeout
+    slot.pointee.maximumDuration = specification.limits.maximumDuration
+    slot.pointee.connectionLimit = settings.share(of: specification.limits.maximumConnections)
     slot.pointee.generation &+= 1
     slot.pointee.isOpen = true
     closedListeners.remove(number)
@@ -20,7 +23,7 @@ extension Worker where E: ~Copyable {
       closedListeners.insert(number)
       return error
     }
-    if sessions.isFull { engine.pauseAccepting(listenerToken(number)) }
+    if sessions.isFull || slot.pointee.isFull { engine.pauseAccepting(listenerToken(number)) }
     return nil
   }
 
@@ -67,7 +70,7 @@ extension Worker where E: ~Copyable {
   /// Takes what waits in the backlog if there is room for it; a listener that is not accepting is closed as it stands.
   mutating func closeListener(_ number: Int32) {
     guard listeners[number].pointee.isOpen else { return }
-    if sessions.isFull {
+    if sessions.isFull || listeners[number].pointee.isFull {
       engine.closeListener(listenerToken(number))
       listenerClosed(number)
     } else {
@@ -97,17 +100,19 @@ extension Worker where E: ~Copyable {
     session.pointee.listener = number
     session.pointee.phase = .waitingForFirstByte
     session.pointee.lastActivity = now
+    session.pointee.acceptedAt = now
     listener.pointee.accepted += 1
     listener.pointee.active += 1
-    if sessions.isFull { pauseAcceptingEverywhere() }
+    if sessions.isFull { pauseAcceptingEverywhere() } else if listener.pointee.isFull { pauseAccepting(number) }
     if routes[listener.pointee.route].pointee.balancer.looksAtClient {
       session.pointee.clientHash = StableHash.ofClient(at: descriptor)
     }
+    if let version = groups[listener.pointee.group].pointee.connections.proxyProtocol { noteClient(index, at: descriptor, version) }
     session.pointee.clientIsOpen = engine.adopt(descriptor, as: self.token(index, .client))
     guard session.pointee.clientIsOpen else { return forget(index, .limit) }
     if listener.pointee.clientSpeaksFirst {
       engine.peek(self.token(index, .client))
-      if let drain { deadlines.set(index, at: min(now + Departure.drainQuiet, drain.endsAt)) }
+      if drain != nil || listener.pointee.limitsLifetime { deadlines.set(index, at: now) }
     } else {
       wantBackend(index)
     }
@@ -124,7 +129,20 @@ extension Worker where E: ~Copyable {
     }
   }
 
-  // MARK: The connection limit
+  // MARK: Connection limits
+
+  /// The listener is full; those who come wait in the kernel's backlog.
+  private mutating func pauseAccepting(_ number: Int32) {
+    guard listeners[number].pointee.isOpen else { return }
+    acceptPauses += 1
+    engine.pauseAccepting(listenerToken(number))
+  }
+
+  /// A session of the listener has ended.
+  mutating func resumeAccepting(_ number: Int32) {
+    guard !sessions.isFull, listeners[number].pointee.isOpen, !listeners[number].pointee.isFull else { return }
+    engine.resumeAccepting(listenerToken(number))
+  }
 
   private mutating func pauseAcceptingEverywhere() {
     acceptPauses += 1
@@ -133,7 +151,7 @@ extension Worker where E: ~Copyable {
 
   mutating func resumeAcceptingEverywhere() {
     guard !sessions.isFull else { return }
-    for number in listeners.numbers where listeners[number].pointee.isOpen { engine.resumeAccepting(listenerToken(number)) }
+    for number in listeners.numbers { resumeAccepting(number) }
   }
 
   func listenerToken(_ number: Int32) -> Token {

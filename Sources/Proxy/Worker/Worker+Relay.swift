@@ -47,8 +47,10 @@ extension Worker where E: ~Copyable {
   }
 
   mutating func sent(_ token: Token, _ count: Int) {
-    guard let (index, side) = owner(of: token), sessions[index].pointee.phase == .relaying else { return }
+    guard let (index, side) = owner(of: token) else { return }
+    guard sessions[index].pointee.phase == .relaying else { return headerSent(token, count) }
     let session = sessions[index]
+    session.pointee.lastActivity = now
     switch side {
     case .client: listener(of: index).pointee.sent &+= UInt64(count)
     case .upstream: session.pointee.isCommitted = true
@@ -91,7 +93,8 @@ extension Worker where E: ~Copyable {
     case (.waitingForFirstByte, _): forget(index, .clientSilent)
     case (.held, _): forget(index, .clientLeft)
     case (.closing, _): finish(index, reset: false)
-    case (.connecting, _), (.relaying, .client): forget(index, .resetByClient, reset: true)
+    case (.connecting, .upstream): attemptFailed(index, .reset)
+    case (.connecting, .client), (.relaying, .client): forget(index, .resetByClient, reset: true)
     case (.relaying, .upstream):
       if sending, session.pointee.isCommitted, session.pointee.toClient.state != .ended {
         // It takes no more, but what it said before may wait to be read: an early answer, sent by a server that did not want the rest.

@@ -1,16 +1,50 @@
 import Model
 
-/// Taking over a change of the routing table: linear in the groups it names, however many there are, and only what differs touches
-/// sessions.
+/// Taking over changes of the routing table: a bounded number of steps in each pass, see `GroupChange`.
 extension Worker where E: ~Copyable {
-  mutating func apply(_ change: RoutingChange) {
-    var changed: Set<Int32> = []
-    let removed = change.removed.compactMap { groupNumbers[$0] }
-    for number in removed { remove(number, &changed) }
-    for route in change.changed { update(groupNumber(for: route.name), to: route, &changed) }
-    // After everybody knows the new table: a session that leaves one backend is given another by it.
-    for backend in changed { applyStandings(backend) }
-    for number in Set(removed) { reclaimIfUnused(number) }
+  /// Steps per pass, of some tens of nanoseconds each: a few tenths of a millisecond.
+  static var stepsPerPass: Int { 2048 }
+  /// What a connect that must be given up costs: system calls for the old one and for the next.
+  private static var stepsPerConnect: Int { 64 }
+
+  /// Whether a change has been taken from the mailbox and not been carried through.
+  var isChanging: Bool { change != nil || nextStep < steps.count || !routesToFill.isEmpty }
+
+  mutating func takeOverChanges() {
+    var left = Self.stepsPerPass
+    while left > 0, var current = beginChange(&left) {
+      while left > 0, advance(&current, &left) {}
+      if current.stage == .forgetting, current.cursor == current.leaving.count { end(current) } else { change = current }
+    }
+    stepsTaken += Self.stepsPerPass - left
+  }
+
+  /// The change that is under way, or the next one.
+  private mutating func beginChange(_ left: inout Int) -> GroupChange? {
+    if let current = change {
+      change = nil
+      return current
+    }
+    if let group = routesToFill.popLast() {
+      left -= 1
+      return begin(.newRoute, of: group)
+    }
+    while left > 0 {
+      if nextStep == steps.count {
+        guard changesMayWait else { return nil }
+        if !steps.isEmpty { mailbox.retire(steps) }
+        steps = mailbox.takeChanges()
+        nextStep = 0
+        changesMayWait = !steps.isEmpty
+        continue
+      }
+      let step = steps[nextStep]
+      nextStep += 1
+      left -= 1
+      if let route = step.route { return begin(.update(route), of: groupNumber(for: step.group)) }
+      if let number = groupNumbers[step.group] { return begin(.removal, of: number) }
+    }
+    return nil
   }
 
   /// The number of a group, known before or not.
@@ -21,107 +55,229 @@ extension Worker where E: ~Copyable {
     return number
   }
 
-  // MARK: Groups
-
-  private mutating func update(_ number: Int32, to route: GroupRoute, _ changed: inout Set<Int32>) {
-    groupsVisited += 1
+  private mutating func begin(_ kind: GroupChange.Kind, of number: Int32) -> GroupChange {
     let group = groups[number]
-    let servedPrimary = primaryServers(group)
-    var servesStill = false
-    let hasNewTimeout = group.pointee.isInTable && group.pointee.drainTimeout != route.drainTimeout
-    group.pointee.isInTable = true
-    group.pointee.balance = route.balance
-    group.pointee.holdTimeout = route.holdTimeout
-    group.pointee.drainTimeout = route.drainTimeout
-    let known = group.pointee.members + group.pointee.departed
-    var matcher = MemberMatcher(known: known)
-    var members: [Int32] = []
-    members.reserveCapacity(route.members.count)
-    for backend in known { backends[backend].pointee.isInTable = false }
-    for (position, member) in route.members.enumerated() {
-      if let backend = matcher.match(member, at: position, in: backends) {
-        let slot = backends[backend]
-        if slot.pointee.standing.primary == .serve, member.standing.primary == .serve { servesStill = true }
-        slot.pointee.isInTable = true
-        slot.pointee.weigh(as: member)
-        setStanding(backend, member.standing, &changed)
-        members.append(backend)
-      } else {
-        members.append(backends.insert(BackendSlot(member, group: number)))
-      }
+    group.pointee.isChanging = true
+    var change = GroupChange(kind, of: number, members: group.pointee.members, departed: group.pointee.departed, now: now)
+    switch kind {
+    case .update(let route):
+      groupsVisited += 1
+      change.hasNewTimeout = group.pointee.isInTable && group.pointee.drainTimeout != route.drainTimeout
+      group.pointee.isInTable = true
+      group.pointee.balance = route.balance
+      group.pointee.holdTimeout = route.holdTimeout
+      group.pointee.drainTimeout = route.drainTimeout
+      group.pointee.connections = route.connections
+      let limit = settings.share(of: route.connections.maximum)
+      change.mayHaveRoom = limit > group.pointee.connectionLimit
+      group.pointee.connectionLimit = limit
+    case .removal:
+      groupsVisited += 1
+      group.pointee.isInTable = false
+    case .newRoute: break
     }
-    for backend in members { estimateLatency(of: backend, route.balance == .peakEWMA) }
-    if !servedPrimary.isEmpty, !servesStill {
-      beginFailover(group.pointee.routes[ListenerRole.primary.ordinal], lost: servedPrimary)
-    }
-    if hasNewTimeout { changed.formUnion(known.filter { backends[$0].pointee.activity != .noSlot }) }
-    group.pointee.members = members
-    group.pointee.departed = []
-    for backend in known where !backends[backend].pointee.isInTable { depart(backend, from: group, &changed) }
-    rebuildRoutes(group)
+    return change
   }
 
-  private mutating func remove(_ number: Int32, _ changed: inout Set<Int32>) {
-    groupsVisited += 1
-    let group = groups[number]
-    let members = group.pointee.members
-    group.pointee.isInTable = false
-    group.pointee.members = []
-    for backend in members {
-      backends[backend].pointee.isInTable = false
-      depart(backend, from: group, &changed)
+  private mutating func end(_ change: GroupChange) {
+    groups[change.group].pointee.isChanging = false
+    switch change.kind {
+    case .removal: reclaimIfUnused(change.group)
+    case .update, .newRoute: break
     }
-    // Nobody is to take over what is not there any more.
-    let primary = group.pointee.routes[ListenerRole.primary.ordinal]
-    if primary != .noSlot { routes[primary].pointee.failover = nil }
-    rebuildRoutes(group)
   }
 
-  /// No longer named: its sessions drain, unless they were to go sooner.
-  private mutating func depart(_ backend: Int32, from group: UnsafeMutablePointer<GroupSlot>, _ changed: inout Set<Int32>) {
+  /// One step. False when the change is through.
+  private mutating func advance(_ change: inout GroupChange, _ left: inout Int) -> Bool {
+    left -= 1
+    switch (change.stage, change.kind) {
+    case (.matching, .update(let route)):
+      if change.cursor < route.members.count { match(&change, route.members[change.cursor]) } else { change.enter(.leaving) }
+    case (.matching, _): change.enter(.leaving)
+    case (.leaving, _):
+      if change.cursor < change.known.count { considerLeaving(&change) } else { change.enter(.building) }
+    case (.building, _): build(&change)
+    case (.settling, _):
+      if change.cursor < change.changed.count { settle(&change, &left) } else { finishSettling(&change) }
+    case (.forgetting, _):
+      guard change.cursor < change.leaving.count else { return false }
+      forgetIfUnused(change.leaving[change.cursor], of: change.group)
+      change.cursor += 1
+    }
+    return true
+  }
+
+  // MARK: Members
+
+  /// Finds the slot that a member had: first at its old position, which is where nearly all of them are, else by name and address.
+  /// A second member of the same identity is a newcomer.
+  private mutating func match(_ change: inout GroupChange, _ member: MemberRoute) {
+    var found: Int32?
+    if change.cursor < change.known.count, backends[change.known[change.cursor]].pointee.is(member) {
+      found = change.known[change.cursor]
+    } else if change.indexed < change.known.count {
+      return index(&change)
+    } else if let backend = change.places[GroupChange.identity(member.backend, member.address)],
+      backends[backend].pointee.is(member)
+    {
+      found = backend
+    }
+    change.cursor += 1
+    guard let backend = found, !backends[backend].pointee.isMatched else {
+      change.members.append(backends.insert(BackendSlot(member, group: change.group)))
+      return estimateLatencyIfWanted(change.members[change.members.count - 1], change.group)
+    }
     let slot = backends[backend]
-    guard slot.pointee.activity != .noSlot else { return removeBackend(backend) }
-    group.pointee.departed.insert(backend)
-    let old = slot.pointee.standing
-    let departed = Standings(primary: old.primary.afterDeparture, replica: old.replica.afterDeparture, any: old.any.afterDeparture)
-    setStanding(backend, departed, &changed)
+    let served = slot.pointee.standing.primary == .serve
+    if served, slot.pointee.isInTable {
+      change.primaryWasServed = true
+      if member.standing.primary == .serve { change.primaryIsServedStill = true }
+    }
+    slot.pointee.isMatched = true
+    slot.pointee.isInTable = true
+    slot.pointee.weigh(as: member)
+    setStanding(backend, member.standing, &change)
+    change.members.append(backend)
+    estimateLatencyIfWanted(backend, change.group)
   }
 
-  /// Who serves the primary role, as far as somebody listens for it: of a failover that nobody can notice there is nothing to measure.
-  private func primaryServers(_ group: UnsafeMutablePointer<GroupSlot>) -> [Int32] {
-    guard group.pointee.routes[ListenerRole.primary.ordinal] != .noSlot else { return [] }
-    return group.pointee.members.filter { backends[$0].pointee.standing.primary == .serve }
+  private func index(_ change: inout GroupChange) {
+    let backend = change.known[change.indexed]
+    let slot = backends[backend]
+    if change.indexed == 0 { change.places.reserveCapacity(change.known.count) }
+    change.indexed += 1
+    let identity = GroupChange.identity(slot.pointee.name, slot.pointee.address)
+    if change.places[identity] == nil { change.places[identity] = backend }
+  }
+
+  private mutating func estimateLatencyIfWanted(_ backend: Int32, _ group: Int32) {
+    estimateLatency(of: backend, groups[group].pointee.balance == .peakEWMA)
+  }
+
+  /// A member that is no longer named: its sessions drain, unless they were to go sooner.
+  private func considerLeaving(_ change: inout GroupChange) {
+    let backend = change.known[change.cursor]
+    let slot = backends[backend]
+    change.cursor += 1
+    if slot.pointee.isMatched {
+      slot.pointee.isMatched = false
+      if change.hasNewTimeout, slot.pointee.activity != .noSlot { change.changed.append(GroupChange.Changed(backend: backend)) }
+      return
+    }
+    let old = slot.pointee.standing
+    if old.primary == .serve, slot.pointee.isInTable { change.primaryWasServed = true }
+    slot.pointee.isInTable = false
+    change.leaving.append(backend)
+    let departed = Standings(primary: old.primary.afterDeparture, replica: old.replica.afterDeparture, any: old.any.afterDeparture)
+    setStanding(backend, departed, &change)
+    if change.hasNewTimeout { change.changed.append(GroupChange.Changed(backend: backend)) }
+  }
+
+  /// From here on it is not picked for a role that it lost, and a connect that is under way there comes to nothing.
+  private func setStanding(_ backend: Int32, _ standing: Standings, _ change: inout GroupChange) {
+    let slot = backends[backend]
+    let old = slot.pointee.standing
+    guard old != standing else { return }
+    slot.pointee.standing = standing
+    guard slot.pointee.activity != .noSlot else { return }
+    for role in ListenerRole.allCases where old[role] != standing[role] {
+      activities[slot.pointee.activity].pointee.standingSince[role.ordinal] = change.startedAt
+    }
+    change.changed.append(GroupChange.Changed(backend: backend, servedPrimary: old.primary == .serve))
+  }
+
+  /// While the group changes nobody is forgotten when the last session leaves: the candidates may still name it.
+  private mutating func forgetIfUnused(_ backend: Int32, of group: Int32) {
+    if backends[backend].pointee.activity == .noSlot {
+      removeBackend(backend)
+    } else {
+      groups[group].pointee.departed.insert(backend)
+    }
   }
 
   // MARK: Routes
 
   /// The route for a listener of a group, made when there is none.
   mutating func routeNumber(_ group: Int32, _ role: ListenerRole) -> RouteNumber {
-    let known = groups[group].pointee.routes[role.ordinal]
+    let slot = groups[group]
+    let known = slot.pointee.routes[role.ordinal]
     guard known == .noSlot else { return known }
-    let number = routes.insert(Route())
-    groups[group].pointee.routes[role.ordinal] = number
-    rebuildRoute(groups[group], role)
+    let number = routes.insert(Route(balancer: Balancer(balance: slot.pointee.balance)))
+    slot.pointee.routes[role.ordinal] = number
+    if !slot.pointee.members.isEmpty { routesToFill.append(group) }
     return number
   }
 
-  private mutating func rebuildRoutes(_ group: UnsafeMutablePointer<GroupSlot>) {
-    for role in ListenerRole.allCases where group.pointee.routes[role.ordinal] != .noSlot { rebuildRoute(group, role) }
+  private mutating func build(_ change: inout GroupChange) {
+    let group = groups[change.group]
+    switch change.building {
+    case .choosing:
+      let role = ListenerRole.allCases.first {
+        group.pointee.routes[$0.ordinal] != .noSlot && change.drafts[$0.ordinal] == nil
+      }
+      guard let role else { return takeEffect(&change) }
+      let old = routes[group.pointee.routes[role.ordinal]].pointee.balancer.candidates.count
+      change.drafts[role.ordinal] = BalancerDraft(
+        balance: group.pointee.balance, sizedFor: change.members.count, remembering: old)
+      change.building = .remembering(role)
+      change.cursor = 0
+    case .remembering(let role):
+      let route = group.pointee.routes[role.ordinal]
+      guard route != .noSlot, change.cursor < routes[route].pointee.balancer.candidates.count else {
+        change.building = .adding(role)
+        return change.cursor = 0
+      }
+      change.drafts[role.ordinal]?.remember(routes[route].pointee.balancer.candidates[change.cursor])
+      change.cursor += 1
+    case .adding(let role):
+      guard change.cursor < change.members.count else { return change.building = .weighing(role) }
+      let backend = change.members[change.cursor]
+      let slot = backends[backend]
+      if slot.pointee.standing[role] == .serve {
+        change.drafts[role.ordinal]?.add(backend, slot.pointee.name, weight: slot.pointee.weight, share: slot.pointee.share)
+      }
+      change.cursor += 1
+    case .weighing(let role):
+      if change.drafts[role.ordinal]?.weighNext() != true { change.building = .choosing }
+    }
   }
 
-  private mutating func rebuildRoute(_ group: UnsafeMutablePointer<GroupSlot>, _ role: ListenerRole) {
-    let serving = group.pointee.members.compactMap { number -> Balancer.Member? in
-      let slot = backends[number]
-      guard slot.pointee.standing[role] == .serve else { return nil }
-      return Balancer.Member(
-        backend: number, name: slot.pointee.name, weight: slot.pointee.weight, share: slot.pointee.share)
+  /// From here on the group serves by its new members.
+  private mutating func takeEffect(_ change: inout GroupChange) {
+    let group = groups[change.group]
+    switch change.kind {
+    case .update, .removal:
+      group.pointee.members = change.members
+      group.pointee.departed = []
+    case .newRoute: break
     }
-    let number = group.pointee.routes[role.ordinal]
-    let route = routes[number]
-    let appeared = route.pointee.balancer.replace(serving, balance: group.pointee.balance)
-    if appeared, !route.pointee.held.isEmpty {
+    beginFailover(&change)
+    for role in ListenerRole.allCases {
+      let number = group.pointee.routes[role.ordinal]
+      guard number != .noSlot, let draft = change.drafts[role.ordinal] else { continue }
+      // Or the balancer's first turn would copy it.
+      change.drafts[role.ordinal] = nil
+      let route = routes[number]
+      route.pointee.balancer.adopt(draft)
+      guard draft.someoneAppeared || change.mayHaveRoom, !route.pointee.held.isEmpty else { continue }
       route.pointee.pacing.candidateAppeared(now: now)
       schedulePace(number)
+    }
+    change.enter(.settling)
+  }
+
+  /// All who served the primary role are lost at once. Of a failover that nobody listens for there is nothing to measure.
+  private mutating func beginFailover(_ change: inout GroupChange) {
+    let route = groups[change.group].pointee.routes[ListenerRole.primary.ordinal]
+    guard route != .noSlot else { return }
+    switch change.kind {
+    case .newRoute: break
+    // Nobody is to take over what is not there any more.
+    case .removal: routes[route].pointee.failover = nil
+    case .update:
+      if change.primaryWasServed, !change.primaryIsServedStill {
+        change.failover = beginFailover(route, at: change.startedAt)
+      }
     }
   }
 
@@ -130,44 +286,45 @@ extension Worker where E: ~Copyable {
   mutating func reclaimIfUnused(_ number: Int32) {
     groupsVisited += 1
     let group = groups[number]
-    guard !group.pointee.isInTable, !group.pointee.hasRoutes else { return }
+    guard !group.pointee.isInTable, !group.pointee.isChanging, !group.pointee.hasRoutes else { return }
     groupNumbers[group.pointee.name] = nil
+    routesToFill.removeAll { $0 == number }
     phases[number] = nil
+    holdTimes[number] = nil
     groups.remove(number)
   }
 
-  // MARK: Standings
+  // MARK: Sessions
 
-  private mutating func setStanding(_ backend: Int32, _ standing: Standings, _ changed: inout Set<Int32>) {
-    let slot = backends[backend]
-    guard slot.pointee.standing != standing else { return }
-    let old = slot.pointee.standing
-    slot.pointee.standing = standing
-    guard slot.pointee.activity != .noSlot else { return }
-    for role in ListenerRole.allCases where old[role] != standing[role] {
-      activities[slot.pointee.activity].pointee.standingSince[role.ordinal] = now
+  /// Fences a connect in flight, or puts a session that may not stay before a decision: that runs as a deadline, of which a pass runs a
+  /// bounded number. The session goes to the end of its member's list, so that the next one is first whoever comes and goes between passes.
+  private mutating func settle(_ change: inout GroupChange, _ left: inout Int) {
+    let member = change.changed[change.cursor]
+    let slot = backends[member.backend]
+    guard slot.pointee.activity != .noSlot, !activities[slot.pointee.activity].pointee.sessions.isEmpty, change.sessionsLeft != 0
+    else {
+      change.sessionsLeft = nil
+      return change.cursor += 1
     }
-    changed.insert(backend)
+    let activity = activities[slot.pointee.activity]
+    change.sessionsLeft = (change.sessionsLeft ?? activity.pointee.sessions.count) - 1
+    let index = activity.pointee.sessions.first
+    activity.pointee.sessions.remove(index, in: sessions)
+    activity.pointee.sessions.append(index, in: sessions)
+    if let failover = change.failover, member.servedPrimary { markStale(index, failover) }
+    switch (sessions[index].pointee.phase, slot.pointee.standing[listener(of: index).pointee.role]) {
+    case (.connecting, .serve), (.relaying, .serve), (.relaying, .idle): break
+    case (.connecting, _):
+      left -= Self.stepsPerConnect
+      attemptFailed(index, .fenced)
+    case (.relaying, _): deadlines.set(index, at: now)
+    case (.free, _), (.waitingForFirstByte, _), (.held, _), (.closing, _): break
+    }
   }
 
-  /// Fences the connects in flight, and puts every session that may not stay before a decision. Those run as deadlines, a bounded
-  /// number per pass, so that the end of ten thousand sessions does not stop the rest.
-  private mutating func applyStandings(_ backend: Int32) {
-    let slot = backends[backend]
-    let standing = slot.pointee.standing
-    guard slot.pointee.activity != .noSlot else { return }
-    var index = activities[slot.pointee.activity].pointee.sessions.first
-    while index != Links.none {
-      let next = sessions[index].pointee.backendLinks.next
-      let current = standing[listener(of: index).pointee.role]
-      switch (sessions[index].pointee.phase, current) {
-      case (.connecting, .serve), (.relaying, .serve), (.relaying, .idle): break
-      case (.connecting, _): attemptFailed(index, .fenced)
-      case (.relaying, _): deadlines.set(index, at: now)
-      case (.free, _), (.waitingForFirstByte, _), (.held, _), (.closing, _): break
-      }
-      index = next
-    }
+  private mutating func finishSettling(_ change: inout GroupChange) {
+    if let failover = change.failover { allStaleAreMarked(change.group, failover) }
+    change.enter(.forgetting)
   }
 }
 
@@ -178,34 +335,5 @@ extension Standing {
     case .demoted: .demoted
     case .dead: .dead
     }
-  }
-}
-
-/// Finds the slot that a member had: first at its old position, which is where nearly all of them are, else by name and address.
-private struct MemberMatcher {
-  private struct Identity: Hashable {
-    let backend: BackendID
-    let address: SocketAddress
-  }
-
-  private let known: [Int32]
-  private var byIdentity: [Identity: Int32]?
-
-  init(known: [Int32]) { self.known = known }
-
-  /// Nil for a newcomer, and for a second member of the same identity.
-  mutating func match(_ member: MemberRoute, at position: Int, in backends: borrowing SlotTable<BackendSlot>) -> Int32? {
-    let backend: Int32?
-    if position < known.count, backends[known[position]].pointee.is(member) {
-      backend = known[position]
-    } else {
-      if byIdentity == nil {
-        byIdentity = Dictionary(
-          known.map { (Identity(backend: backends[$0].pointee.name, address: backends[$0].pointee.address), $0) },
-          uniquingKeysWith: { first, _ in first })
-      }
-      backend = byIdentity?[Identity(backend: member.backend, address: member.address)]
-    }
-    return backend.flatMap { backends[$0].pointee.isInTable ? nil : $0 }
   }
 }

@@ -10,15 +10,23 @@ struct WorkerSettings: Sendable {
   var heldLimit: Int
   var connectTimeout: Duration
   var demotedDeadline: Duration
+  /// Which of how many workers this is: limits of the process are shared out.
+  var number = 0
+  var workers = 1
   /// Of the random choices: another one for each worker, or all would send their clients to the same two backends.
   var seed: UInt64 = 0
+
+  /// A worker's part of a limit: together they keep it, as long as there are no more workers than it allows.
+  func share(of limit: Int?) -> Int {
+    limit.map { max(1, $0 / workers + (number < $0 % workers ? 1 : 0)) } ?? .max
+  }
 }
 
 /// One thread of the data path: an engine, a slab of sessions, and the routing table they follow. Everything in it is owned by
 /// its thread; the world reaches it through the mailbox.
 ///
-/// A pass: wait, give every ready socket a turn, execute commands, run what is due. Commands and deadlines come after the sockets, so
-/// that bytes which had arrived when a backend was declared dead are on their way before its sessions end.
+/// A pass: wait, give every ready socket a turn, execute commands, take over a piece of the routing table, run what is due. All that
+/// comes after the sockets, so that bytes which had arrived when a backend was declared dead are on their way before its sessions end.
 struct Worker<E: Engine & ~Copyable>: ~Copyable {
   /// Deadlines run per pass at most: a thousand sessions to end must not hold up the others' bytes.
   private static var deadlinesPerPass: Int { 256 }
@@ -44,11 +52,24 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   var groupNumbers: [GroupName: Int32] = [:]
   /// Closed, and not forgotten yet.
   var closedListeners: Set<Int32> = []
-  /// What changes of the routing table cost so far: how often one made this worker look at a group.
+  /// What is being taken over of the routing table, and what was taken from the mailbox and comes after it.
+  var change: GroupChange?
+  var steps: [GroupStep] = []
+  var nextStep = 0
+  /// The mailbox may hold more.
+  var changesMayWait = false
+  /// Groups with a route that nobody has filled yet.
+  var routesToFill: [Int32] = []
+  /// What changes of the routing table cost so far: how often one made this worker look at a group, and steps in all.
   var groupsVisited = 0
+  var stepsTaken = 0
   var heldCount = 0
   var generator: SeededGenerator
+  /// What a session's backend is told first, where its group wants that.
+  let headers: ProxyHeaderSlab
   var failoverCount: UInt32 = 0
+  /// By group: how long those who were held waited until they had a backend.
+  var holdTimes: [Int32: PhaseHistogram] = [:]
   /// By group: what its failovers took so far.
   var phases: [Int32: FailoverPhases] = [:]
   var acceptPauses: UInt64 = 0
@@ -66,14 +87,16 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
     settings: WorkerSettings, mailbox: Mailbox, now: Instant, onSignal: @escaping @Sendable (DataPathSignal) -> Void
   ) throws(EngineError) {
     let sessions = try SessionSlab(capacity: settings.sessionLimit)
+    let headers = try ProxyHeaderSlab(capacity: settings.sessionLimit)
     let engine = try E(
-      sockets: settings.sessionLimit * 2, buffers: settings.bufferLimit, pipes: settings.pipeLimit, wake: mailbox.wake)
+      sockets: settings.sessionLimit * 3, buffers: settings.bufferLimit, pipes: settings.pipeLimit, wake: mailbox.wake)
     self.settings = settings
     self.mailbox = mailbox
     self.onSignal = onSignal
     self.now = now
     generator = SeededGenerator(seed: settings.seed)
     self.sessions = sessions
+    self.headers = headers
     self.engine = engine
   }
 
@@ -86,7 +109,11 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   mutating func pass() {
     now = engine.wait(until: nextDeadline, since: now)
     while let completion = engine.next() { handle(completion) }
-    if engine.takeWake() { executeCommands() }
+    if engine.takeWake() {
+      changesMayWait = true
+      executeCommands()
+    }
+    if changesMayWait || isChanging { takeOverChanges() }
     runDeadlines()
     reportDrainedIfDone()
   }
@@ -111,7 +138,8 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   // MARK: Deadlines
 
   private var nextDeadline: Instant? {
-    sooner(deadlines.earliest, sooner(paceDeadlines.earliest, acceptResumesAt))
+    // The rest of a change comes with the next pass, and that after one turn of each socket.
+    isChanging ? now : sooner(deadlines.earliest, sooner(paceDeadlines.earliest, acceptResumesAt))
   }
 
   private mutating func runDeadlines() {
@@ -132,7 +160,7 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
 
   private mutating func deadlinePassed(_ index: SessionIndex) {
     switch sessions[index].pointee.phase {
-    case .connecting: attemptFailed(index, .connectTimedOut)
+    case .connecting: connectTakesLong(index)
     case .held: closeCleanly(index, waitingOutcome(index))
     case .relaying, .waitingForFirstByte: reconsider(index)
     case .closing: finish(index, reset: false)
@@ -145,7 +173,8 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   private mutating func executeCommands() {
     for command in mailbox.takeAll() {
       switch command {
-      case .apply(let change): apply(change)
+      // Lies apart, see `Mailbox`.
+      case .apply: break
       case .addListener(let specification, let descriptor, let reply): reply.fulfil(addListener(specification, descriptor))
       case .removeListener(let name, let reply): removeListener(name, reply)
       case .reportStatistics(let reply): reply.fulfil(statistics())
@@ -173,17 +202,47 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
 
   // MARK: Tokens
 
+  // A session has three sockets at most: its client's, its backend's, and for a moment one of a second connect. The first two lie side by
+  // side; the third ones have a range of their own, whose pages cost nothing while nobody hedges.
+
   func token(_ index: SessionIndex, _ side: Side) -> Token {
     let session = sessions[index]
+    return switch side {
+    case .client: Token(slot: index << 1, generation: session.pointee.clientGeneration)
+    case .upstream:
+      Token(
+        slot: upstreamSlot(index, second: session.pointee.upstreamIsSecond), generation: session.pointee.upstreamGeneration)
+    }
+  }
+
+  /// Of a second connect: in the other slot, and one generation on. Connects count by two.
+  func hedgeToken(_ index: SessionIndex) -> Token {
+    let session = sessions[index]
     return Token(
-      slot: index << 1 | side.rawValue,
-      generation: side == .client ? session.pointee.clientGeneration : session.pointee.upstreamGeneration)
+      slot: upstreamSlot(index, second: !session.pointee.upstreamIsSecond),
+      generation: session.pointee.upstreamGeneration &+ 1)
+  }
+
+  private var firstSecondSlot: UInt32 { UInt32(truncatingIfNeeded: settings.sessionLimit) << 1 }
+
+  private func upstreamSlot(_ index: SessionIndex, second: Bool) -> UInt32 { second ? firstSecondSlot + index : index << 1 | 1 }
+
+  private func session(of token: Token) -> (index: SessionIndex, side: Side) {
+    if token.slot >= firstSecondSlot { return (token.slot - firstSecondSlot, .upstream) }
+    return (token.slot >> 1, token.slot & 1 == 0 ? .client : .upstream)
+  }
+
+  /// The session whose second connect this is.
+  func hedger(of token: Token) -> SessionIndex? {
+    let index = session(of: token).index
+    let session = sessions[index]
+    guard session.pointee.phase != .free, session.pointee.hedge != .noSlot, hedgeToken(index) == token else { return nil }
+    return index
   }
 
   /// The session and side that a completion is about; nil when they are gone.
   func owner(of token: Token) -> (index: SessionIndex, side: Side)? {
-    let index = token.slot >> 1
-    let side: Side = token.slot & 1 == 0 ? .client : .upstream
+    let (index, side) = session(of: token)
     let session = sessions[index]
     guard session.pointee.phase != .free, side == .client || session.pointee.hasUpstream, self.token(index, side) == token else {
       return nil

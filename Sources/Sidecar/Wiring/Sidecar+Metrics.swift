@@ -36,7 +36,23 @@ extension Sidecar {
     let pauses = MetricFamily(
       "leba_accept_pauses_total", .counter, help: "How often accepting paused for want of descriptors or memory.",
       samples: [.init([], Double(statistics.acceptPauses))])
-    return [connections, active, held, bytes, retries, pauses]
+    return [connections, active, held, holdTimes(statistics), bytes, retries, pauses]
+  }
+
+  private func holdTimes(_ statistics: ProxyStatistics) -> MetricFamily {
+    var seconds = MetricFamily(
+      "leba_hold_seconds", .histogram, help: "How long connections that were held waited until they had a backend.")
+    for (group, times) in statistics.holdTimes.sorted(by: { $0.key < $1.key }) {
+      let label = ("group", group.rawValue)
+      var cumulative = 0
+      for (bound, count) in zip(PhaseHistogram.bounds.map { String($0.seconds) } + ["+Inf"], times.counts) {
+        cumulative += count
+        seconds.samples.append(.init([label, ("le", bound)], Double(cumulative), suffix: "_bucket"))
+      }
+      seconds.samples.append(.init([label], times.sum.seconds, suffix: "_sum"))
+      seconds.samples.append(.init([label], Double(times.count), suffix: "_count"))
+    }
+    return seconds
   }
 
   func discoveryMetrics() -> [MetricFamily] {

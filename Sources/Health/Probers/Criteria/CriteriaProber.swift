@@ -89,6 +89,8 @@ final class CriteriaProber: Prober {
   private func makePart(_ number: Int, at address: Model.SocketAddress) -> any Prober {
     var check = target.check
     check.kind = leaves[number].kind
+    // Only the port that clients use is known to expect a header.
+    if leaves[number].port != nil { check.proxyProtocol = nil }
     return make(ProbeTarget(member: target.member, address: address, check: check)) { [weak self] event in
       self?.received(event, from: number)
     }

@@ -15,6 +15,7 @@ final class SessionProber<Talk: Conversation>: Prober {
 
   private let makeTalk: () -> Talk
   private let address: Model.SocketAddress
+  private let header: ProxyProtocol?
   private let loop: any EventLoop
   private let onEvent: (ProberEvent) -> Void
   private var session: Session?
@@ -23,9 +24,11 @@ final class SessionProber<Talk: Conversation>: Prober {
   var keepsSession: Bool { session != nil }
 
   init(
-    address: Model.SocketAddress, loop: any EventLoop, onEvent: @escaping (ProberEvent) -> Void, talk: @escaping () -> Talk
+    address: Model.SocketAddress, header: ProxyProtocol?, loop: any EventLoop, onEvent: @escaping (ProberEvent) -> Void,
+    talk: @escaping () -> Talk
   ) {
     self.address = address
+    self.header = header
     self.loop = loop
     self.onEvent = onEvent
     makeTalk = talk
@@ -50,7 +53,7 @@ final class SessionProber<Talk: Conversation>: Prober {
   }
 
   private func connect() {
-    let link = Link(to: address, on: loop) { [weak self] event in self?.received(event) }
+    let link = Link(to: address, header: header, on: loop) { [weak self] event in self?.received(event) }
     session = Session(link: link, talk: makeTalk())
   }
 
