@@ -26,7 +26,7 @@ struct ScriptedEngine: Engine, ~Copyable {
 
   deinit { for descriptor in descriptors.values { Glibc.close(descriptor) } }
 
-  mutating func listen(_ descriptor: Int32, as token: Token) { Glibc.close(descriptor) }
+  mutating func listen(_ descriptor: Int32, as token: Token) { descriptors[token.packed] = descriptor }
   mutating func pauseAccepting(_ token: Token) {}
   mutating func resumeAccepting(_ token: Token) {}
   mutating func finishAccepting(_ token: Token) {}
