@@ -29,6 +29,7 @@ package struct ControlServer: Sendable {
     let router = Router(context: Context.self)
     router.add(middleware: ProblemMiddleware(logger: logger))
     router.add(middleware: RequestGuard(address: address))
+    router.add(middleware: HandoverGuard(plane: plane))
     Groups(plane: plane).register(on: router)
     DNS(plane: plane).register(on: router)
     Backends(plane: plane).register(on: router)

@@ -69,6 +69,7 @@ extension Sidecar {
       listeners.freeze(true)
       try offer(channel)
       try channel.expect(.prepared, within: .seconds(30))
+      givesAway.withLock { $0 = true }
       journal.suspend()
       try channel.send(.released)
       let unwanted = try untilReady(channel)
@@ -81,6 +82,7 @@ extension Sidecar {
     } catch {
       channel.cancel("the old process goes on: \(error)")
       journal.resume()
+      givesAway.withLock { $0 = false }
       listeners.freeze(false)
       // Groups may have changed meanwhile.
       Task { await loop.reconfigure { _, _ in ((), []) } }

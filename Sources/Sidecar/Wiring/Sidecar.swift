@@ -40,6 +40,8 @@ final class Sidecar: Sendable {
   let auditVerdict = Mutex<AuditVerdict?>(nil)
   let startedAt = ContinuousClock.now
   let phase = Mutex(Phase.starting)
+  /// From when the journal is given away, for good or until that is taken back.
+  let givesAway = Mutex(false)
   enum Phase {
     case starting, running, draining
   }
