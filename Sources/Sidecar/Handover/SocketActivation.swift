@@ -20,7 +20,7 @@ enum SocketActivation {
   static func inherit(
     _ environment: [String: String], process: Int32
   ) -> (listeners: [InheritedListener], complaints: [String]) {
-    guard let process = Int32(environment["LISTEN_PID"] ?? ""), process == getpid(),
+    guard Int32(environment["LISTEN_PID"] ?? "") == process,
       let count = Int32(environment["LISTEN_FDS"] ?? ""), (1...1024).contains(count)
     else { return ([], []) }
     let names = (environment["LISTEN_FDNAMES"] ?? "").split(separator: ":", omittingEmptySubsequences: false).map(String.init)

@@ -43,26 +43,24 @@ final class Takeover: Sendable {
 
   /// Everything is set up that can fail. Returns when the old process has let go of the journal, or is gone.
   func prepared() throws(HandoverError) {
-    try withoutTheOther { () throws(HandoverError) in
+    do throws(HandoverError) {
       try channel.send(.prepared)
       try channel.expect(.released, within: .seconds(20))
+    } catch .ended {
+      // A process that is gone needs no permission to be followed.
+      return
     }
   }
 
-  /// Connections are accepted. Returns when the old process accepts none any more.
+  /// Connections are accepted. Returns when the old process accepts none any more, or does not answer: then two accept, which harms nobody.
   func ready(unwanted: [SocketAddress]) throws(HandoverError) {
-    try withoutTheOther { () throws(HandoverError) in
+    do throws(HandoverError) {
       for address in unwanted { try channel.send(.unwanted(address: address.description)) }
       try channel.send(.ready)
       try channel.expect(.retired, within: .seconds(20))
-    }
-  }
-
-  /// A process that is gone needs no permission to be followed.
-  private func withoutTheOther(_ body: () throws(HandoverError) -> Void) throws(HandoverError) {
-    do throws(HandoverError) {
-      try body()
     } catch .ended {
+      return
+    } catch .timedOut {
       return
     }
   }
