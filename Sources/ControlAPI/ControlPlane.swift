@@ -7,6 +7,8 @@ package import Model
 ///
 /// What throws has changed nothing then, and neither has a dry run, which answers what the request would.
 package protocol ControlPlane: Sendable {
+  /// Whether another process is taking over: what is asked for now might be forgotten.
+  var isHandingOver: Bool { get }
   func view() async -> ControlView
   func status() async -> StatusView
   /// Sessions in being, per member.

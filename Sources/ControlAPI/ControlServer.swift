@@ -19,14 +19,17 @@ package struct ControlServer: Sendable {
 
   private let services: ServiceGroup
 
-  /// - Parameter onListening: called once, when the socket accepts connections.
+  /// - Parameters:
+  ///   - socket: a descriptor that listens there already, and is the server's from now on; nil: the server binds the address.
+  ///   - onListening: called once, when the socket accepts connections.
   package init(
-    address: Model.SocketAddress, plane: any ControlPlane, logger: Logger, pace: StreamPace = StreamPace(),
+    address: Model.SocketAddress, socket: CInt? = nil, plane: any ControlPlane, logger: Logger, pace: StreamPace = StreamPace(),
     onListening: @escaping @Sendable () -> Void
   ) {
     let router = Router(context: Context.self)
     router.add(middleware: ProblemMiddleware(logger: logger))
     router.add(middleware: RequestGuard(address: address))
+    router.add(middleware: HandoverGuard(plane: plane))
     Groups(plane: plane).register(on: router)
     DNS(plane: plane).register(on: router)
     Backends(plane: plane).register(on: router)
@@ -39,14 +42,11 @@ package struct ControlServer: Sendable {
       maxHeaderFieldSize: Self.headerLimit, maxHeaderListSize: Self.headerLimit, maxHeaderFieldCount: 100)
     var quiet = logger
     quiet.logLevel = max(logger.logLevel, .warning)
-    let application = Application(
-      router: router,
-      server: .http1(configuration: .init(idleTimeout: .seconds(10), httpDecoderConfiguration: decoder)),
-      configuration: ApplicationConfiguration(
-        address: Self.bindAddress(address), serverName: "leba",
-        availableConnectionsDelegate: MaximumAvailableConnections(Self.connectionLimit)),
-      onServerRunning: { _ in onListening() }, logger: quiet)
-    var lifecycle = ServiceGroupConfiguration(services: [.init(service: application)], logger: quiet)
+    let listener = HTTPListener(
+      place: socket.map { .open($0) } ?? .address(address), responder: router.buildResponder(),
+      channel: HTTP1Channel.Configuration(idleTimeout: .seconds(10), httpDecoderConfiguration: decoder),
+      connectionLimit: Self.connectionLimit, logger: quiet, onListening: onListening)
+    var lifecycle = ServiceGroupConfiguration(services: [.init(service: listener)], logger: quiet)
     lifecycle.maximumGracefulShutdownDuration = Self.farewell
     services = ServiceGroup(configuration: lifecycle)
   }
@@ -67,11 +67,4 @@ package struct ControlServer: Sendable {
 
   /// Answers what has been asked and ends `run`.
   package func stop() async { await services.triggerGracefulShutdown() }
-
-  private static func bindAddress(_ address: Model.SocketAddress) -> BindAddress {
-    switch address {
-    case .ip(let ip, let port): .hostname(ip.description, port: Int(port))
-    case .unix(let path): .unixDomainSocket(path: path)
-    }
-  }
 }

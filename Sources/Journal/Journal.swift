@@ -47,6 +47,8 @@ package final class Journal: Sendable {
     /// - Parameter damage: what was found wrong with the file while it was in use.
     case unavailable(damage: String?)
     case open(JournalDatabase)
+    /// The file is another process's for the time being: nothing is tried, what is learned is kept in memory.
+    case suspended
     case closed
   }
 
@@ -96,15 +98,18 @@ package final class Journal: Sendable {
 
   /// Opens or makes `leba.sqlite` in `directory`, which is made if it is missing, and tries again later where that fails.
   ///
-  /// - Parameter now: seconds since 1970.
+  /// - Parameters:
+  ///   - suspended: whether another process has the file, which lets go of it before `resume`.
+  ///   - now: seconds since 1970.
   package convenience init(
-    directory: String, now: @escaping @Sendable () -> Double, onNotice: @escaping @Sendable (JournalNotice) -> Void
+    directory: String, suspended: Bool = false, now: @escaping @Sendable () -> Double,
+    onNotice: @escaping @Sendable (JournalNotice) -> Void
   ) {
-    self.init(directory: directory, limits: Limits(), now: now, onNotice: onNotice)
+    self.init(directory: directory, limits: Limits(), suspended: suspended, now: now, onNotice: onNotice)
   }
 
   init(
-    directory: String, limits: Limits, now: @escaping @Sendable () -> Double,
+    directory: String, limits: Limits, suspended: Bool = false, now: @escaping @Sendable () -> Double,
     onNotice: @escaping @Sendable (JournalNotice) -> Void
   ) {
     self.directory = JournalDirectory(path: directory)
@@ -116,7 +121,9 @@ package final class Journal: Sendable {
     }
     self.onNotice = onNotice
     inbox = Mutex(Inbox(facts: PendingFacts(limits: limits)))
-    onStorage { write(&$0, refreshes: false, report: &$1) }
+    onStorage { storage, report in
+      if suspended { storage = .suspended } else { write(&storage, refreshes: false, report: &report) }
+    }
   }
 
   deinit { close() }
@@ -235,12 +242,33 @@ package final class Journal: Sendable {
     }
   }
 
+  /// Writes what is pending and lets go of the file, so that another process can have it; waits for the disk. What is told from now on
+  /// stays in memory, and goes to the disk with `resume`, or nowhere if that does not come.
+  package func suspend() {
+    onStorage { storage, report in
+      if case .closed = storage { return }
+      write(&storage, refreshes: true, report: &report)
+      if case .open(let database) = storage { database.close() }
+      storage = .suspended
+      inbox.withLock { $0.state = .unavailable(reason: "another process has it") }
+    }
+  }
+
+  /// Opens the file, again or for the first time, and writes what was told meanwhile. Does nothing but after `suspend`.
+  package func resume() {
+    onStorage { storage, report in
+      guard case .suspended = storage else { return }
+      storage = .unavailable(damage: nil)
+      write(&storage, refreshes: true, report: &report)
+    }
+  }
+
   /// Writes what is pending and closes; waits for the disk. A second call does nothing, and what is told later is not kept.
   package func close() {
     onStorage { storage, report in
       if case .closed = storage { return }
       // A disk that did not work gets a last chance. Not so a file that another process has.
-      write(&storage, refreshes: true, report: &report)
+      if case .suspended = storage {} else { write(&storage, refreshes: true, report: &report) }
       if case .open(let database) = storage { database.close() }
       storage = .closed
       inbox.withLock { $0.state = .unavailable(reason: "it was closed") }
@@ -281,7 +309,7 @@ package final class Journal: Sendable {
       switch storage {
       case .open: write(&storage, refreshes: wakeUp == .lazily, report: &report)
       case .unavailable where wakeUp == .retry: write(&storage, refreshes: true, report: &report)
-      case .unavailable, .closed: report.waiting = inbox.withLock { $0.takeWaiting() }
+      case .unavailable, .suspended, .closed: report.waiting = inbox.withLock { $0.takeWaiting() }
       }
     }
   }
@@ -329,7 +357,7 @@ package final class Journal: Sendable {
     switch storage {
     case .open(let database): return database
     case .unavailable(let found): damage = found
-    case .closed: break
+    case .suspended, .closed: break
     }
     let database = try JournalDatabase.open(in: directory, damage: damage, limits: limits, now: now()) { report.notices.append($0) }
     do throws(JournalFailure) {

@@ -26,6 +26,8 @@ package final class Proxy: Sendable {
     package var descriptorReserve = 256
     /// Fewer connections than the descriptors allow.
     package var connectionLimit: Int?
+    /// Or only after `startAccepting`, while connections wait in the backlogs.
+    package var acceptsAtOnce = true
 
     package init() {}
   }
@@ -58,7 +60,9 @@ package final class Proxy: Sendable {
       pipeLimit: pipesPerWorker,
       heldLimit: max(0, settings.heldLimit / count),
       connectTimeout: settings.connectTimeout,
-      demotedDeadline: settings.demotedDeadline, workers: count)
+      demotedDeadline: settings.demotedDeadline,
+      workers: count,
+      acceptsAtOnce: settings.acceptsAtOnce)
     var started: [WorkerThread] = []
     do {
       let seed = UInt64(bitPattern: leba_monotonic_ns())
@@ -98,16 +102,26 @@ package final class Proxy: Sendable {
   // MARK: Listeners
 
   /// Binds and listens before it returns. Returns the address, with the port the kernel chose where the specification says 0.
+  ///
+  /// - Parameter inherited: sockets that listen already, to be used instead; closed when it throws.
   @discardableResult
-  package func open(_ listener: ListenerSpecification) throws(ListenError) -> SocketAddress {
+  package func open(
+    _ listener: ListenerSpecification, inherited: [ListeningSocket] = []
+  ) throws(ListenError) -> SocketAddress {
     let isNew = listeners.withLock { open in
       guard open[listener.name] == nil else { return false }
       open[listener.name] = OpenListener(sockets: nil)
       return true
     }
-    guard isNew else { throw ListenError(listener, .nameInUse) }
+    guard isNew else {
+      for socket in inherited { socket.close() }
+      throw ListenError(listener, .nameInUse)
+    }
     do {
-      let sockets = try ListeningSockets.open(listener, workers: workers.count)
+      let sockets =
+        inherited.isEmpty
+        ? try ListeningSockets.open(listener, workers: workers.count)
+        : try ListeningSockets.adopt(inherited, for: listener, workers: workers.count)
       try hand(sockets, to: listener)
       listeners.withLock { $0[listener.name] = OpenListener(sockets: .some(sockets.file)) }
       return sockets.address
@@ -119,40 +133,98 @@ package final class Proxy: Sendable {
 
   private func hand(_ sockets: ListeningSockets, to listener: ListenerSpecification) throws(ListenError) {
     var failure: ListenError?
-    for (worker, descriptor) in zip(workers, sockets.descriptors) {
+    for (position, descriptor) in sockets.descriptors.enumerated() {
       let reply = Reply<EngineError?>()
-      if !worker.mailbox.post(.addListener(listener, descriptor: descriptor, reply)) {
+      let socket = ListeningSocket(descriptor: descriptor, isHeldElsewhere: sockets.isHeldElsewhere)
+      if !workers[position % workers.count].mailbox.post(.addListener(listener, socket, reply)) {
         Glibc.close(descriptor)
         failure = ListenError(listener, .stopped)
       } else if let error = reply.wait() {
-        failure = error.errno == ECANCELED ? ListenError(listener, .stopped) : ListenError(listener, errno: error.errno)
+        failure = ListenError(listener, error)
       }
     }
     guard let failure else { return }
-    removeFromWorkers(listener.name)
+    removeFromWorkers([listener.name])
     sockets.file?.remove()
     throw failure
   }
 
-  /// Returns when the address is free again. Sessions that came through the listener go on.
-  package func close(_ name: ListenerName) {
-    let file = listeners.withLock { open -> UnixSocketFile?? in
-      guard let listener = open[name], let file = listener.sockets else { return nil }
-      open[name] = OpenListener(sockets: nil)
-      return .some(file)
+  /// Returns when the addresses are free again, after the time that handshakes under way get. Sessions that came through the listeners go on.
+  package func close(_ names: [ListenerName]) {
+    let files = listeners.withLock { open in
+      names.compactMap { name -> (name: ListenerName, file: UnixSocketFile?)? in
+        guard let file = open[name]?.sockets else { return nil }
+        open[name] = OpenListener(sockets: nil)
+        return (name, file)
+      }
     }
-    guard let file else { return }
-    file?.remove()
-    removeFromWorkers(name)
-    listeners.withLock { $0[name] = nil }
+    for closing in files { closing.file?.remove() }
+    removeFromWorkers(files.map(\.name))
+    listeners.withLock { open in for closing in files { open[closing.name] = nil } }
   }
 
-  private func removeFromWorkers(_ name: ListenerName) {
-    let replies = workers.compactMap { worker -> Reply<Void>? in
-      let reply = Reply<Void>()
-      return worker.mailbox.post(.removeListener(name, reply)) ? reply : nil
+  package func close(_ name: ListenerName) { close([name]) }
+
+  private func removeFromWorkers(_ names: [ListenerName]) {
+    let replies = names.flatMap { name in
+      workers.compactMap { worker -> Reply<Void>? in
+        let reply = Reply<Void>()
+        return worker.mailbox.post(.removeListener(name, reply)) ? reply : nil
+      }
     }
     for reply in replies { reply.wait() }
+  }
+
+  /// Another name, group or role for sockets that stay open: who connects meanwhile notices nothing. Sessions that came through the
+  /// listener as it was stay with it. When it throws, both are closed.
+  package func replace(_ name: ListenerName, with next: ListenerSpecification) throws(ListenError) {
+    let file = listeners.withLock { open -> UnixSocketFile?? in
+      guard let file = open[name]?.sockets, name == next.name || open[next.name] == nil else { return nil }
+      open[name] = nil
+      open[next.name] = OpenListener(sockets: nil)
+      return .some(file)
+    }
+    guard let file else { throw ListenError(next, .nameInUse) }
+    var failure: ListenError?
+    for worker in workers {
+      let reply = Reply<EngineError?>()
+      if !worker.mailbox.post(.replaceListener(name, with: next, reply)) {
+        failure = ListenError(next, .stopped)
+      } else if let error = reply.wait() {
+        failure = ListenError(next, error)
+      }
+    }
+    guard let failure else { return listeners.withLock { $0[next.name] = OpenListener(sockets: .some(file)) } }
+    file?.remove()
+    removeFromWorkers([name, next.name])
+    listeners.withLock { $0[next.name] = nil }
+    throw failure
+  }
+
+  /// Copies of all listening sockets, for the process that takes over; the caller closes them. They live as long as one copy does.
+  package func copyListeners() -> [InheritedListener] {
+    let copies = workers.flatMap { worker -> [ListenerCopy] in
+      let reply = Reply<[ListenerCopy]>()
+      return worker.mailbox.post(.copyListeners(reply)) ? reply.wait() : []
+    }
+    var known: Set<UInt> = []
+    var byName: [ListenerName: [ListeningSocket]] = [:]
+    // Workers share the socket of a unix listener: one is enough.
+    for copy in copies {
+      if known.insert(copy.socket.identity).inserted {
+        byName[copy.name, default: []].append(copy.socket)
+      } else {
+        copy.socket.close()
+      }
+    }
+    return byName.sorted { $0.key < $1.key }.compactMap { name, sockets in
+      guard let address = sockets.first?.address else { return nil }
+      return InheritedListener(name: name.rawValue, address: address, sockets: sockets)
+    }
+  }
+
+  package func startAccepting() {
+    for worker in workers { _ = worker.mailbox.post(.startAccepting) }
   }
 
   // MARK: Routing
@@ -171,20 +243,27 @@ package final class Proxy: Sendable {
 
   // MARK: The end
 
-  /// Closes the listeners at once. Held connections keep their chance; sessions go on until they end, fall quiet for a while with
+  /// Closes the listeners, so that who comes is refused and who came is served. Held connections keep their chance; sessions go on until they end, fall quiet for a while with
   /// no answer owed (`Departure.drainQuiet`), or `timeout` passes. Returns when none is left. `stop` is still to be called.
-  package func drain(timeout: Duration) async {
+  ///
+  /// - Parameter handedOver: whether another process has the listening sockets: they and their files are left as they are.
+  package func drain(timeout: Duration, handedOver: Bool = false) async {
     await withCheckedContinuation { continuation in
-      drain(timeout: timeout) { continuation.resume() }
+      drain(timeout: timeout, handedOver: handedOver) { continuation.resume() }
     }
   }
 
   /// The same for callers outside concurrency; `whenDrained` runs on a worker's thread, or at once when the proxy has stopped.
-  package func drain(timeout: Duration, whenDrained: @escaping @Sendable () -> Void) {
-    removeUnixFiles()
+  package func drain(timeout: Duration, handedOver: Bool = false, whenDrained: @escaping @Sendable () -> Void) {
+    if handedOver {
+      listeners.withLock { open in for name in open.keys { open[name] = OpenListener(sockets: .some(nil)) } }
+    } else {
+      removeUnixFiles()
+    }
     let endsAt = Instant(nanoseconds: leba_monotonic_ns()) + timeout
     let left = Countdown(workers.count, then: whenDrained)
-    for worker in workers where !worker.mailbox.post(.drain(endsAt: endsAt, whenDrained: left.count)) { left.count() }
+    let end = handedOver ? ListenerEnd.passOn : .refuse
+    for worker in workers where !worker.mailbox.post(.drain(endsAt: endsAt, end, whenDrained: left.count)) { left.count() }
   }
 
   /// Ends every session and every worker before it returns. Calling it again does nothing.

@@ -19,6 +19,7 @@ final class EnginePlane: ControlPlane {
 
   private let state = Mutex(State())
   let script = Mutex(Script())
+  let isHandingOver = false
   let eventFeed = EventFeed()
 
   init(_ groups: [GroupSpecification]) {

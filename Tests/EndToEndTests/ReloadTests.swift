@@ -35,6 +35,30 @@ extension EndToEnd {
       #expect(try await ask() == "one")
     }
 
+    @Test func `an address that leads to another group keeps its socket, and who connects notices nothing`() async throws {
+      let pair = try await WebPair()
+      func configuration(_ group: String, name: String) -> String {
+        """
+        listeners: [{name: \(name), address: "\(pair.listener)", group: \(group)}]
+        backends:
+          - {id: one, address: 127.0.0.2, port: \(pair.one.endpoint.port), protocol: http}
+          - {id: two, address: 127.0.0.3, port: \(pair.two.endpoint.port), protocol: http}
+        failover_groups:
+          - {name: web, mode: active-passive, backends: [one], primary: one}
+          - {name: other, mode: active-passive, backends: [two], primary: two}
+        """
+      }
+      let load = Load.requests(to: pair.listener)
+      try await load.more(20)
+      for (group, name, server) in [("other", "web", "two"), ("web", "front", "one"), ("other", "web", "two")] {
+        try pair.leba.rewrite(configuration(group, name: name))
+        try await eventually("\(server) serves") { try await pair.server() == server }
+        try await load.more(20)
+      }
+      #expect(try await load.stop().compactMap(\.failure).isEmpty)
+      #expect(pair.leba.log.components(separatedBy: "leads to").count == 4, "\(pair.leba.log)")
+    }
+
     @Test func `a bad file is refused whole, and said`() async throws {
       let pair = try await WebPair()
       try pair.leba.rewrite(configuration(pair, mode: "sideways"))

@@ -24,9 +24,9 @@ final class Notebook: Sendable {
   }
 
   /// By default nothing is written before the journal closes, but at once where that is asked for.
-  func open(_ limits: Journal.Limits = .unhurried, at path: String? = nil) -> Journal {
+  func open(_ limits: Journal.Limits = .unhurried, at path: String? = nil, suspended: Bool = false) -> Journal {
     Journal(
-      directory: path ?? self.path, limits: limits, now: { [time] in time.value.withLock { $0 } },
+      directory: path ?? self.path, limits: limits, suspended: suspended, now: { [time] in time.value.withLock { $0 } },
       onNotice: { [heard] notice in heard.value.withLock { $0.append(notice) } })
   }
 

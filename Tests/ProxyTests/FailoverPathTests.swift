@@ -24,7 +24,7 @@ private struct Host: ~Copyable {
       onSignal: { [signalled] signal in signalled.kinds.withLock { $0.append(signal.kind) } })
     let listener = ListenerSpecification(
       name: "front", address: .ip(.v4(0x7F00_0001), port: 0), group: "app", role: .primary, clientSpeaksFirst: clientSpeaksFirst)
-    #expect(worker.addListener(listener, leba_stream_socket(AF_INET)) == nil)
+    #expect(worker.addListener(listener, ListeningSocket(descriptor: leba_stream_socket(AF_INET))) == nil)
   }
 
   var signals: [DataPathSignal.Kind] { signalled.kinds.withLock { $0 } }

@@ -139,7 +139,7 @@ private struct Host: ~Copyable {
     worker = try Worker(settings: settings, mailbox: Mailbox(), now: .zero, onSignal: { _ in })
     let listener = ListenerSpecification(
       name: "front", address: .ip(.v4(0x7F00_0001), port: 0), group: "app", role: .any, clientSpeaksFirst: false)
-    #expect(worker.addListener(listener, leba_stream_socket(AF_INET)) == nil)
+    #expect(worker.addListener(listener, ListeningSocket(descriptor: leba_stream_socket(AF_INET))) == nil)
   }
 
   static func route(_ members: [MemberRoute], _ balance: Balance) -> GroupRoute {

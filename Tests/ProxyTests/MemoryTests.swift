@@ -29,7 +29,7 @@ import Threads
     repeat { worker.pass() } while worker.isChanging
     let table = Self.heapInUse - before
     for (listener, sockets) in zip(listeners, sockets) {
-      #expect(worker.addListener(listener, try #require(sockets.descriptors.first)) == nil)
+      #expect(worker.addListener(listener, ListeningSocket(descriptor: try #require(sockets.descriptors.first))) == nil)
     }
     let routes = Self.heapInUse - before - table
     let perBackend = Double(table) / Double(Self.groups * Self.membersPerGroup)

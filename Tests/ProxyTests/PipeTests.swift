@@ -111,7 +111,7 @@ import Testing
       var worker = try Worker<ScriptedEngine>(settings: settings, mailbox: Mailbox(), now: .zero, onSignal: { _ in })
       let address = SocketAddress.ip(.v4(0x7F00_0001), port: 1)
       let listener = ListenerSpecification(name: "front", address: address, group: "app", role: .any, clientSpeaksFirst: false)
-      #expect(worker.addListener(listener, leba_stream_socket(AF_INET)) == nil)
+      #expect(worker.addListener(listener, ListeningSocket(descriptor: leba_stream_socket(AF_INET))) == nil)
       Self.publish(.serve, to: &worker)
       worker.engine.completions.append(.accepted(worker.listenerToken(0), descriptor: leba_stream_socket(AF_INET)))
       worker.pass()

@@ -180,11 +180,13 @@ import Threads
     let listener = ListenerSpecification(
       name: name, address: .ip(.v4(0x7F00_0001), port: 0), group: group, role: .any, clientSpeaksFirst: false)
     let sockets = try ListeningSockets.open(listener, workers: 1)
-    #expect(worker.addListener(listener, try #require(sockets.descriptors.first)) == nil)
+    #expect(worker.addListener(listener, ListeningSocket(descriptor: try #require(sockets.descriptors.first))) == nil)
   }
 
   private func close(_ name: ListenerName, in worker: inout Worker<EpollEngine>) {
     worker.removeListener(name, Reply<Void>())
+    worker.now = worker.listenersCloseAt ?? worker.now
+    worker.closeListenersThatAreDue()
     _ = worker.engine.wait(until: worker.now, since: worker.now)
     while case .acceptingEnded(let token)? = worker.engine.next() { worker.listenerClosed(token.listenerNumber) }
     let isOpen = worker.hasOpenListener

@@ -33,7 +33,7 @@ struct ScriptedEngine: Engine, ~Copyable {
 
   deinit { for descriptor in descriptors.values { Glibc.close(descriptor) } }
 
-  mutating func listen(_ descriptor: Int32, as token: Token) { Glibc.close(descriptor) }
+  mutating func listen(_ descriptor: Int32, as token: Token) { descriptors[token.packed] = descriptor }
   mutating func pauseAccepting(_ token: Token) { isPaused = true }
   mutating func resumeAccepting(_ token: Token) { isPaused = false }
   mutating func finishAccepting(_ token: Token) {}

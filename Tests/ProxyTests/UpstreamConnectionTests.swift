@@ -235,7 +235,7 @@ private struct Host: ~Copyable {
     let listener = ListenerSpecification(
       name: "front", address: .ip(.v4(0x7F00_0001), port: 0), group: "app", role: .primary, clientSpeaksFirst: clientSpeaksFirst,
       limits: limits)
-    #expect(worker.addListener(listener, leba_stream_socket(AF_INET)) == nil)
+    #expect(worker.addListener(listener, ListeningSocket(descriptor: leba_stream_socket(AF_INET))) == nil)
   }
 
   /// Of those that are connecting or connected.

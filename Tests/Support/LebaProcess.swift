@@ -33,6 +33,31 @@ package final class LebaProcess: Sendable {
       Self.binary, ["run", "--config", directory.file("config.yaml")], environment: environment, outputs: directory, name: "leba")
   }
 
+  /// A process that takes over from this one, on the same files.
+  ///
+  /// - Parameter configuration: the name of its file in the directory.
+  package func takingOver(configuration: String = "config.yaml") throws -> LebaProcess {
+    try LebaProcess(following: self, configuration: configuration)
+  }
+
+  /// The same, and waits until it is in charge.
+  package func successor(configuration: String = "config.yaml") async throws -> LebaProcess {
+    let next = try takingOver(configuration: configuration)
+    try await eventually("the new process is in charge") {
+      try next.process.mustBeRunning()
+      return next.log.contains("the old process is followed")
+    }
+    return next
+  }
+
+  private init(following other: LebaProcess, configuration: String) throws {
+    api = other.api
+    directory = other.directory
+    process = try ChildProcess(
+      Self.binary, ["run", "--config", other.directory.file(configuration), "--take-over"], outputs: other.directory,
+      name: "leba-\(UInt32.random(in: 0 ... .max))")
+  }
+
   /// Beside the test product, which the same build made. `LEBA_BINARY` names another one.
   package static var binary: String {
     if let chosen = ProcessInfo.processInfo.environment["LEBA_BINARY"] { return chosen }
@@ -51,11 +76,13 @@ package final class LebaProcess: Sendable {
   }
 
   /// Replaces the configuration file by rename, the way editors and Kubernetes do. `api` and `state_directory` stay.
-  package func rewrite(_ configuration: String) throws {
+  ///
+  /// - Parameter name: of another file, for another process.
+  package func rewrite(_ configuration: String, to name: String = "config.yaml") throws {
     let old = try String(contentsOfFile: directory.file("config.yaml"), encoding: .utf8)
     let own = old.split(separator: "\n", omittingEmptySubsequences: false).prefix(2).joined(separator: "\n") + "\n"
     try directory.write(own + configuration + "\n", to: "next.yaml")
-    guard rename(directory.file("next.yaml"), directory.file("config.yaml")) == 0 else { throw TestFailure("cannot rename") }
+    guard rename(directory.file("next.yaml"), directory.file(name)) == 0 else { throw TestFailure("cannot rename") }
   }
 
   // MARK: The process

@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -64,6 +65,8 @@ static inline int leba_epoll_change(int epoll, int fd, uint32_t events, uint64_t
   struct epoll_event event = {.events = events, .data = {.u64 = data}};
   return epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) < 0 ? -errno : 0;
 }
+
+static inline void leba_epoll_remove(int epoll, int fd) { epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); }
 
 static inline size_t leba_epoll_event_size(void) { return sizeof(struct epoll_event); }
 
@@ -174,6 +177,28 @@ static inline int leba_set_option(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
 }
 
+/// From now on this listening TCP socket does not see who asks for a new connection (SYN without ACK): the client asks again after a
+/// second, and is refused when nobody listens any more. Handshakes under way still end, which a close would answer with a reset.
+static inline int leba_ignore_new_handshakes(int listener) {
+  // The filter's packet begins at the TCP header, with the flags in its byte 13.
+  static const int flags = 13, syn = 0x02, ack = 0x10;
+  struct sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, flags),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, syn | ack),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, syn, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+  };
+  struct sock_fprog filter = {.len = sizeof program / sizeof *program, .filter = program};
+  return setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0 ? -errno : 0;
+}
+
+/// Undoes the above, on a socket that comes from a process which died while it did it.
+static inline void leba_hear_new_handshakes(int listener) {
+  int ignored = 0;
+  setsockopt(listener, SOL_SOCKET, SO_DETACH_FILTER, &ignored, sizeof ignored);
+}
+
 /// On a listening TCP socket too: accepted sockets inherit all of it, which saves the calls per connection.
 static inline void leba_tune_tcp(int fd, int idle_s, int interval_s, int probes) {
   leba_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -181,6 +206,65 @@ static inline void leba_tune_tcp(int fd, int idle_s, int interval_s, int probes)
   leba_set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
   leba_set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
   leba_set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
+}
+
+// MARK: Descriptors on their way to another process
+
+/// The most descriptors of one message.
+static const int LEBA_DESCRIPTORS_PER_MESSAGE = 64;
+
+/// One message of a SOCK_SEQPACKET socket, with copies of descriptors. 0 or a negative errno.
+static inline int leba_send_message(int fd, const void *bytes, size_t count, const int *descriptors, int descriptor_count) {
+  if (descriptor_count < 0 || descriptor_count > LEBA_DESCRIPTORS_PER_MESSAGE) return -EINVAL;
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(64 * sizeof(int))];
+  } control = {0};
+  struct iovec part = {.iov_base = (void *)bytes, .iov_len = count};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (descriptor_count > 0) {
+    size_t size = (size_t)descriptor_count * sizeof(int);
+    message.msg_control = &control;
+    message.msg_controllen = CMSG_SPACE(size);
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(&control.header), descriptors, size);
+  }
+  while (1) {
+    if (sendmsg(fd, &message, MSG_NOSIGNAL) >= 0) return 0;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+/// The next message and its descriptors, which the caller owns, also when it is an error: -EMSGSIZE for one that does not fit. 0 at the end.
+static inline ssize_t leba_receive_message(int fd, void *bytes, size_t capacity, int *descriptors, int *descriptor_count) {
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(64 * sizeof(int))];
+  } control;
+  struct iovec part = {.iov_base = bytes, .iov_len = capacity};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  *descriptor_count = 0;
+  ssize_t count;
+  do count = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  while (count < 0 && errno == EINTR);
+  if (count < 0) return -errno;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    int received = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(descriptors + *descriptor_count, CMSG_DATA(c), (size_t)received * sizeof(int));
+    *descriptor_count += received;
+  }
+  return message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE : count;
+}
+
+/// The user at the other end of a unix socket, as of its connect or listen; -1 when unknown.
+static inline int64_t leba_peer_user(int fd) {
+  struct { pid_t pid; uid_t uid; gid_t gid; } peer;
+  socklen_t length = sizeof peer;
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ? -1 : (int64_t)peer.uid;
 }
 
 // MARK: Memory, limits, threads

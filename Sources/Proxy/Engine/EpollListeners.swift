@@ -61,6 +61,8 @@ struct EpollListeners {
   mutating func close(_ token: Token) {
     let index = Int(token.listenerNumber)
     guard listeners[index].descriptor >= 0 else { return }
+    // A copy, here or in another process, keeps the socket, and with it a registration that nobody could remove any more.
+    leba_epoll_remove(epoll, listeners[index].descriptor)
     Glibc.close(listeners[index].descriptor)
     listeners[index].descriptor = -1
     ready.removeAll { $0 == token.listenerNumber }

@@ -94,6 +94,8 @@ struct UringListeners {
       listeners[Int(number)].isAccepting = false
       switch -result {
       case EMFILE, ENFILE, ENOBUFS, ENOMEM: listeners[Int(number)].failure = -result
+      // A unix listener that was shut down: it is about to be finished.
+      case EINVAL: break
       // Cancelled, cut short, or one connection was gone already (accept(2) lists what it may say of that).
       default: accept(number)
       }

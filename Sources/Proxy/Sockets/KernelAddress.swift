@@ -1,17 +1,17 @@
-import CLinux
+package import CLinux
 import Glibc
-import Model
+package import Model
 
 /// A socket address as system calls want it. Made for each call: it is larger than all else a worker knows of a backend.
-struct KernelAddress: BitwiseCopyable {
+package struct KernelAddress: BitwiseCopyable {
   private(set) var storage = sockaddr_storage()
-  private(set) var length: UInt32 = 0
+  package private(set) var length: UInt32 = 0
 
   var family: Int32 { Int32(storage.ss_family) }
   var isUnix: Bool { family == AF_UNIX }
 
   /// Nil for a unix path that does not fit: `sun_path` holds 108 bytes with its terminating zero.
-  init?(_ address: SocketAddress) {
+  package init?(_ address: SocketAddress) {
     switch address {
     case .ip(.v4(let value), let port):
       fill(sockaddr_in.self) { v4 in
@@ -63,7 +63,22 @@ struct KernelAddress: BitwiseCopyable {
     }
   }
 
-  func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>) -> Result) -> Result {
+  /// Also where it is a path; nil for a unix socket without one.
+  var socketAddress: SocketAddress? {
+    guard isUnix else { return ip }
+    let path = read(sockaddr_un.self) { un in withUnsafeBytes(of: un.sun_path) { Array($0.prefix { $0 != 0 }) } }
+    return path.isEmpty ? nil : .unix(path: String(decoding: path, as: UTF8.self))
+  }
+
+  var isLoopback: Bool {
+    switch ip {
+    case .ip(.v4(let number), _): number >> 24 == 127
+    case .ip(.v6(let number), _): number.number == 1
+    case .unix, nil: false
+    }
+  }
+
+  package func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>) -> Result) -> Result {
     withUnsafePointer(to: storage) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body) }
   }
 

@@ -24,7 +24,7 @@ package struct ListenError: Error, Equatable, CustomStringConvertible {
 
   package var description: String { "listener \(listener): cannot listen on \(address): \(explanation)" }
 
-  private var explanation: String {
+  package var explanation: String {
     switch reason {
     case .addressInUse: "the address is in use; stop what listens there, or choose another address"
     case .permissionDenied:
@@ -46,6 +46,10 @@ package struct ListenError: Error, Equatable, CustomStringConvertible {
     listener = specification.name
     address = specification.address
     self.reason = reason
+  }
+
+  init(_ specification: ListenerSpecification, _ error: EngineError) {
+    if error.errno == ECANCELED { self.init(specification, .stopped) } else { self.init(specification, errno: error.errno) }
   }
 
   init(_ specification: ListenerSpecification, errno: Int32) {

@@ -2,10 +2,12 @@ import CLinux
 import Glibc
 import Model
 
-/// The listening sockets of one listener, one for each worker: TCP workers share the port by SO_REUSEPORT, so that the kernel spreads
+/// The listening sockets of one listener, at least one for each worker: TCP workers share the port by SO_REUSEPORT, so that the kernel spreads
 /// connections over them; a unix socket has one accept queue, which they share.
 struct ListeningSockets {
+  /// The first is the first worker's, and so on, and over again where there are more than workers.
   let descriptors: [Int32]
+  var isHeldElsewhere = false
   /// With the port the kernel chose, where the specification said 0.
   let address: SocketAddress
   let file: UnixSocketFile?
@@ -15,6 +17,27 @@ struct ListeningSockets {
     case .ip: try openTCP(specification, workers: workers)
     case .unix(let path): try openUnix(specification, path: path, workers: workers)
     }
+  }
+
+  /// Takes sockets over that listen already. All of them are accepted from: each has a backlog of its own, which would be lost. Where there
+  /// are fewer than workers, some workers share one.
+  static func adopt(
+    _ inherited: [ListeningSocket], for specification: ListenerSpecification, workers: Int
+  ) throws(ListenError) -> ListeningSockets {
+    guard let first = inherited.first, let address = first.address else { throw ListenError(specification, .badPath) }
+    var descriptors = inherited.map(\.descriptor)
+    while descriptors.count < workers {
+      // Not a socket of its own on the shared port: it would take connections at once, and whoever takes over may not be ready yet.
+      guard let copy = inherited[descriptors.count % inherited.count].copy() else {
+        let error = errno
+        for descriptor in descriptors { Glibc.close(descriptor) }
+        throw ListenError(specification, errno: error)
+      }
+      descriptors.append(copy.descriptor)
+    }
+    let file: UnixSocketFile? =
+      if case .unix(let path) = address, !first.isHeldElsewhere { UnixSocketFile(path: path) } else { nil }
+    return ListeningSockets(descriptors: descriptors, isHeldElsewhere: first.isHeldElsewhere, address: address, file: file)
   }
 
   func close() {

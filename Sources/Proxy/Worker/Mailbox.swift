@@ -8,11 +8,17 @@ import Threads
 /// several.
 enum Command: Sendable {
   case apply(RoutingChange)
-  case addListener(ListenerSpecification, descriptor: Int32, Reply<EngineError?>)
+  case addListener(ListenerSpecification, ListeningSocket, Reply<EngineError?>)
+  /// The same sockets under another specification: who waits in their backlogs notices nothing.
+  case replaceListener(ListenerName, with: ListenerSpecification, Reply<EngineError?>)
+  /// For another process, which is then to close them.
+  case copyListeners(Reply<[ListenerCopy]>)
   /// Answered once the listening socket is closed, so that its port can be bound again.
   case removeListener(ListenerName, Reply<Void>)
   case reportStatistics(Reply<WorkerStatistics>)
-  case drain(endsAt: Instant, whenDrained: @Sendable () -> Void)
+  /// For a worker whose settings say not to accept at once.
+  case startAccepting
+  case drain(endsAt: Instant, ListenerEnd, whenDrained: @Sendable () -> Void)
   case stop
 }
 
@@ -47,7 +53,7 @@ final class Mailbox: Sendable {
       case .apply(let change):
         let retired = state.changes.add(change)
         return (true, true, retired)
-      case .addListener, .removeListener, .reportStatistics, .drain, .stop:
+      case .addListener, .replaceListener, .copyListeners, .startAccepting, .removeListener, .reportStatistics, .drain, .stop:
         state.commands.append(command)
         return (true, mustWake, state.changes.takeRetired())
       }

@@ -149,8 +149,12 @@ struct ListenerSlot {
   /// This worker's part of what it may have.
   var connectionLimit = Int.max
   var isOpen = false
+  /// The engine's, while it is open: for options and copies only.
+  var socket = ListeningSocket(descriptor: -1)
   var generation: UInt32 = 0
-  /// Who waits for the socket to be closed.
+  /// Set while handshakes that are under way may still end.
+  var closesAt: Instant?
+  /// Who waits for the sockets of this name to be closed.
   var closing: [Reply<Void>] = []
 
   var accepted: UInt64 = 0

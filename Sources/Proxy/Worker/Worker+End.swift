@@ -75,10 +75,10 @@ extension Worker where E: ~Copyable {
   }
 
   /// New connections are over; what is there goes on until it ends, falls quiet, or runs out of time.
-  mutating func beginDrain(_ requested: ProcessDrain) {
+  mutating func beginDrain(_ requested: ProcessDrain, listeners end: ListenerEnd = .refuse) {
     let endsAt = drain.map { min($0.endsAt, requested.endsAt) } ?? requested.endsAt
     drain = ProcessDrain(endsAt: endsAt, whenDrained: (drain?.whenDrained ?? []) + requested.whenDrained)
-    for number in listeners.numbers { closeListener(number) }
+    for number in listeners.numbers { closeListener(number, end) }
     for index in 0..<sessions.used {
       switch sessions[index].pointee.phase {
       case .relaying, .waitingForFirstByte: deadlines.set(index, at: now)
@@ -106,13 +106,15 @@ extension Worker where E: ~Copyable {
     let last = statistics()
     for command in mailbox.close() {
       switch command {
-      case .addListener(_, let descriptor, let reply):
-        close(descriptor)
+      case .addListener(_, let socket, let reply):
+        close(socket.descriptor)
         reply.fulfil(EngineError(operation: "adding a listener", errno: ECANCELED))
+      case .replaceListener(_, _, let reply): reply.fulfil(EngineError(operation: "replacing a listener", errno: ECANCELED))
+      case .copyListeners(let reply): reply.fulfil([])
       case .removeListener(_, let reply): reply.fulfil(())
       case .reportStatistics(let reply): reply.fulfil(last)
-      case .drain(_, let whenDrained): whenDrained()
-      case .apply, .stop: break
+      case .drain(_, _, let whenDrained): whenDrained()
+      case .apply, .startAccepting, .stop: break
       }
     }
     return last

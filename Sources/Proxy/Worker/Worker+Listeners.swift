@@ -4,7 +4,7 @@ import Threads
 
 /// Listeners, and what happens to a connection until it wants a backend.
 extension Worker where E: ~Copyable {
-  mutating func addListener(_ specification: ListenerSpecification, _ descriptor: Int32) -> EngineError? {
+  mutating func addListener(_ specification: ListenerSpecification, _ socket: ListeningSocket) -> EngineError? {
     let group = groupNumber(for: specification.group)
     let number = slotToReuse(for: specification, group: group) ?? newListener(specification, group: group)
     let slot = listeners[number]
@@ -14,24 +14,27 @@ extension Worker where E: ~Copyable {
     slot.pointee.connectionLimit = settings.share(of: specification.limits.maximumConnections)
     slot.pointee.generation &+= 1
     slot.pointee.isOpen = true
+    slot.pointee.socket = socket
+    slot.pointee.closesAt = nil
     closedListeners.remove(number)
     do {
-      try engine.listen(descriptor, as: listenerToken(number))
+      try engine.listen(socket.descriptor, as: listenerToken(number))
     } catch {
       engine.closeListener(listenerToken(number))
       slot.pointee.isOpen = false
       closedListeners.insert(number)
       return error
     }
-    if sessions.isFull || slot.pointee.isFull { engine.pauseAccepting(listenerToken(number)) }
+    if sessions.isFull || slot.pointee.isFull || !isAccepting { engine.pauseAccepting(listenerToken(number)) }
     return nil
   }
 
   /// A listener that is opened again goes on counting. Not if it now leads elsewhere: sessions follow their listener's route.
   private func slotToReuse(for specification: ListenerSpecification, group: Int32) -> Int32? {
-    guard let number = listenerNumbers[specification.name] else { return nil }
-    let slot = listeners[number]
-    return !slot.pointee.isOpen && slot.pointee.group == group && slot.pointee.role == specification.role ? number : nil
+    listenerNumbers[specification.name]?.first { number in
+      let slot = listeners[number]
+      return !slot.pointee.isOpen && slot.pointee.group == group && slot.pointee.role == specification.role
+    }
   }
 
   /// Closed listeners without sessions are forgotten here, so that names which come and go do not add up.
@@ -44,13 +47,14 @@ extension Worker where E: ~Copyable {
       name: specification.name, group: group, role: specification.role, route: route,
       clientSpeaksFirst: specification.clientSpeaksFirst)
     let number = listeners.insert(slot)
-    listenerNumbers[specification.name] = number
+    listenerNumbers[specification.name, default: []].append(number)
     return number
   }
 
   private mutating func forgetListener(_ number: Int32) {
     let listener = listeners[number].pointee
-    if listenerNumbers[listener.name] == number { listenerNumbers[listener.name] = nil }
+    listenerNumbers[listener.name]?.removeAll { $0 == number }
+    if listenerNumbers[listener.name]?.isEmpty ?? false { listenerNumbers[listener.name] = nil }
     closedListeners.remove(number)
     listeners.remove(number)
     routes[listener.route].pointee.listeners -= 1
@@ -60,33 +64,6 @@ extension Worker where E: ~Copyable {
     groups[listener.group].pointee.routes[listener.role.ordinal] = .noSlot
     reclaimIfUnused(listener.group)
   }
-
-  mutating func removeListener(_ name: ListenerName, _ reply: Reply<Void>) {
-    guard let number = listenerNumbers[name], listeners[number].pointee.isOpen else { return reply.fulfil(()) }
-    listeners[number].pointee.closing.append(reply)
-    closeListener(number)
-  }
-
-  /// Takes what waits in the backlog if there is room for it; a listener that is not accepting is closed as it stands.
-  mutating func closeListener(_ number: Int32) {
-    guard listeners[number].pointee.isOpen else { return }
-    if sessions.isFull || listeners[number].pointee.isFull {
-      engine.closeListener(listenerToken(number))
-      listenerClosed(number)
-    } else {
-      engine.finishAccepting(listenerToken(number))
-    }
-  }
-
-  mutating func listenerClosed(_ number: Int32) {
-    let slot = listeners[number]
-    slot.pointee.isOpen = false
-    closedListeners.insert(number)
-    for reply in slot.pointee.closing { reply.fulfil(()) }
-    slot.pointee.closing = []
-  }
-
-  var hasOpenListener: Bool { listeners.numbers.contains { listeners[$0].pointee.isOpen } }
 
   mutating func accepted(_ token: Token, _ descriptor: Int32) {
     guard let index = sessions.take() else {
@@ -150,7 +127,7 @@ extension Worker where E: ~Copyable {
   }
 
   mutating func resumeAcceptingEverywhere() {
-    guard !sessions.isFull else { return }
+    guard !sessions.isFull, isAccepting else { return }
     for number in listeners.numbers { resumeAccepting(number) }
   }
 

@@ -13,6 +13,8 @@ struct WorkerSettings: Sendable {
   /// Which of how many workers this is: limits of the process are shared out.
   var number = 0
   var workers = 1
+  /// Or when it is told to: a process that takes over accepts when it is ready to serve.
+  var acceptsAtOnce = true
   /// Of the random choices: another one for each worker, or all would send their clients to the same two backends.
   var seed: UInt64 = 0
 
@@ -48,7 +50,8 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   var estimates = SlotTable<LatencyEstimate>()
   var groups = SlotTable<GroupSlot>()
   var routes = SlotTable<Route>()
-  var listenerNumbers: [ListenerName: Int32] = [:]
+  /// More than one under a name where a process took more sockets over than it has workers, and while one replaces another.
+  var listenerNumbers: [ListenerName: [Int32]] = [:]
   var groupNumbers: [GroupName: Int32] = [:]
   /// Closed, and not forgotten yet.
   var closedListeners: Set<Int32> = []
@@ -76,6 +79,9 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   var drain: ProcessDrain?
   private var acceptResumesAt: Instant?
   private var isStopping = false
+  var isAccepting: Bool
+  /// When the first of those that end has had its time.
+  var listenersCloseAt: Instant?
 
   struct ProcessDrain {
     let endsAt: Instant
@@ -94,6 +100,7 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
     self.mailbox = mailbox
     self.onSignal = onSignal
     self.now = now
+    isAccepting = settings.acceptsAtOnce
     generator = SeededGenerator(seed: settings.seed)
     self.sessions = sessions
     self.headers = headers
@@ -139,7 +146,7 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
 
   private var nextDeadline: Instant? {
     // The rest of a change comes with the next pass, and that after one turn of each socket.
-    isChanging ? now : sooner(deadlines.earliest, sooner(paceDeadlines.earliest, acceptResumesAt))
+    isChanging ? now : sooner(deadlines.earliest, sooner(paceDeadlines.earliest, sooner(acceptResumesAt, listenersCloseAt)))
   }
 
   private mutating func runDeadlines() {
@@ -156,6 +163,7 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
       acceptResumesAt = nil
       resumeAcceptingEverywhere()
     }
+    if let close = listenersCloseAt, close <= now { closeListenersThatAreDue() }
   }
 
   private mutating func deadlinePassed(_ index: SessionIndex) {
@@ -175,10 +183,14 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
       switch command {
       // Lies apart, see `Mailbox`.
       case .apply: break
-      case .addListener(let specification, let descriptor, let reply): reply.fulfil(addListener(specification, descriptor))
+      case .addListener(let specification, let socket, let reply): reply.fulfil(addListener(specification, socket))
+      case .replaceListener(let name, let next, let reply): reply.fulfil(replaceListener(name, with: next))
+      case .copyListeners(let reply): reply.fulfil(copyListeners())
+      case .startAccepting: startAccepting()
       case .removeListener(let name, let reply): removeListener(name, reply)
       case .reportStatistics(let reply): reply.fulfil(statistics())
-      case .drain(let endsAt, let whenDrained): beginDrain(ProcessDrain(endsAt: endsAt, whenDrained: [whenDrained]))
+      case .drain(let endsAt, let end, let whenDrained):
+        beginDrain(ProcessDrain(endsAt: endsAt, whenDrained: [whenDrained]), listeners: end)
       case .stop: isStopping = true
       }
     }

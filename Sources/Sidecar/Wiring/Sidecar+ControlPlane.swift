@@ -10,6 +10,8 @@ import Synchronization
 
 /// What the API may ask of the process: reads and requests, each taking its turn in the control loop.
 extension Sidecar: ControlPlane {
+  var isHandingOver: Bool { givesAway.withLock { $0 } }
+
   func view() async -> ControlView {
     await loop.ask { state, now in
       ControlView(now: now, groups: state.engine.groups.map { $0.snapshot(at: now) }, history: state.history)

@@ -27,34 +27,64 @@ final class Sidecar: Sendable {
   /// What is recorded, for those who listen through the API.
   let eventFeed = EventFeed()
   private let watch: ConfigurationWatch?
+  /// The API's.
+  let apiListener: StandaloneListener
+  /// Sockets that were open before us, until somebody wants them.
+  private let inheritance: Inheritance
+  /// The process that this one follows.
+  private let takeover: Takeover?
+  let door: HandoverDoor
+  /// What ends the process, or has it read its configuration again.
+  let occasions = AsyncStream.makeStream(of: Occasion.self)
   /// What the audit history that earlier runs left is worth; nil until that is known.
   let auditVerdict = Mutex<AuditVerdict?>(nil)
   let startedAt = ContinuousClock.now
   let phase = Mutex(Phase.starting)
+  /// From when the journal is given away, for good or until that is taken back.
+  let givesAway = Mutex(false)
   enum Phase {
     case starting, running, draining
+  }
+  enum Occasion: Sendable {
+    case signal(UnixSignal)
+    case handedOver(to: Int32)
   }
 
   /// Opens the listeners, so that whatever is wrong with them is known before anything else happens.
   ///
-  /// - Parameter watch: tells when the file changes; nil: it is read again on request only.
-  init(_ configuration: Configuration, file: String, watch: ConfigurationWatch?, logger: Logger) throws {
+  /// - Parameters:
+  ///   - watch: tells when the file changes; nil: it is read again on request only.
+  ///   - inherited: listening sockets that are open already.
+  ///   - takeover: the process that this one is to follow, and which has the journal still; its sockets are among `inherited`.
+  init(
+    _ configuration: Configuration, file: String, watch: ConfigurationWatch?, inherited: [InheritedListener], takeover: Takeover?,
+    logger: Logger
+  ) throws {
     self.watch = watch
+    self.takeover = takeover
+    let inheritance = Inheritance(inherited)
+    self.inheritance = inheritance
+    door = HandoverDoor(directory: configuration.stateDirectory)
     settings = Mutex(Settings(configuration: configuration))
     self.configurationFile = file
     self.logger = logger
-    let journal = Journal(directory: configuration.stateDirectory, now: { Date().timeIntervalSince1970 }) { notice in
+    let journal = Journal(
+      directory: configuration.stateDirectory, suspended: takeover != nil, now: { Date().timeIntervalSince1970 }
+    ) { notice in
       logger.log(level: notice.severity.logLevel, "\(notice.text)")
     }
     self.journal = journal
     var proxySettings = Proxy.Settings()
     proxySettings.workers = configuration.workers
     proxySettings.engine = configuration.engine
+    proxySettings.acceptsAtOnce = takeover == nil
     do throws(any Error) {
       let loop = try ControlLoop()
       self.loop = loop
       proxy = try Proxy(settings: proxySettings) { signal in loop.post(.dataPathFailed(signal)) }
-      for listener in configuration.listeners { try proxy.open(listener) }
+      for listener in configuration.listeners {
+        try proxy.open(listener, inherited: inheritance.take(listener.name.rawValue, listener.address))
+      }
       health = HealthChecker(seed: .random(in: .min ... .max), logger: logger) { report in loop.post(.probeFinished(report)) }
       let resolver = try CurrentDiscovery(
         configuration.resolver, ownListeners: configuration.listeners.map(\.address) + [configuration.apiAddress]
@@ -68,9 +98,17 @@ final class Sidecar: Sendable {
           onNotice: { notice in logger.log(level: notice.severity.logLevel, "\(notice.text)") })
       }
       self.resolver = resolver
-      listeners = ListenerKeeper(configuration, open: configuration.listeners, proxy: proxy, logger: logger) { addresses in
-        resolver.setOwnListeners(addresses)
+      listeners = ListenerKeeper(
+        configuration, open: configuration.listeners, proxy: proxy, inheritance: inheritance, logger: logger
+      ) { addresses in resolver.setOwnListeners(addresses) }
+      do throws(ListenError) {
+        apiListener = try StandaloneListener(
+          "api", configuration.apiAddress, inherited: inheritance.take("api", configuration.apiAddress))
+      } catch {
+        throw StartError("cannot serve the API on \(configuration.apiAddress): \(error.explanation); choose another api.address")
       }
+    } catch let error as StartError {
+      throw error
     } catch {
       throw StartError("\(error)")
     }
@@ -79,7 +117,7 @@ final class Sidecar: Sendable {
   var configuration: Configuration { settings.withLock { $0.configuration } }
   var discovery: Discovery { resolver.value }
 
-  /// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once.
+  /// Serves until SIGTERM or SIGINT, or until another process has taken over, then drains. A second signal ends the process at once.
   func run() async throws {
     // A file size limit is a full disk to the journal, and no reason to end.
     signal(SIGXFSZ, SIG_IGN)
@@ -91,10 +129,16 @@ final class Sidecar: Sendable {
     } catch {
       throw StartError("cannot start the resolver: \(error)")
     }
+    let listening = Task { [occasions] in for await signal in signals { occasions.continuation.yield(.signal(signal)) } }
+    defer { listening.cancel() }
     startControl()
+    if let takeover { try await prepare(takeover) }
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       let (listening, continuation) = AsyncStream.makeStream(of: Void.self)
-      let server = ControlServer(address: configuration.apiAddress, plane: self, logger: logger) { continuation.finish() }
+      guard let socket = apiListener.copy() else { throw StartError("cannot serve the API: no descriptor is left") }
+      let server = ControlServer(
+        address: configuration.apiAddress, socket: socket.descriptor, plane: self, logger: logger
+      ) { continuation.finish() }
       tasks.addTask { [address = configuration.apiAddress] in
         do {
           try await server.run()
@@ -106,8 +150,12 @@ final class Sidecar: Sendable {
         for await _ in listening {}
         // Without the API the sidecar would run unseen: it does not start.
         if Task.isCancelled { return }
-        await startTraffic()
-        await drain(on: signals)
+        if let takeover { try await finish(takeover) } else { await startTraffic() }
+        openDoor()
+        let isHandedOver = await untilTheEnd()
+        // Who asks for the API from now on is to find the other process.
+        if isHandedOver { await server.stop() }
+        await drain(handedOver: isHandedOver)
         await server.stop()
       }
       // Not waitForAll: that reports a failure only after the others have ended too.
@@ -136,7 +184,7 @@ final class Sidecar: Sendable {
       actuators: actuators)
   }
 
-  private func startTraffic() async {
+  func startTraffic() async {
     let remembered = journal.rememberedAnswers()
     // First the groups: a name from the hosts file is resolved at once, and an answer before them would find nobody who wants it.
     // And whoever asks the loop from now on asks after they are there.
@@ -147,6 +195,7 @@ final class Sidecar: Sendable {
     }
     phase.withLock { $0 = .running }
     verifyHistory()
+    if takeover == nil { dropUnwanted() }
     logger.notice(
       """
       leba \(VersionCommand.current) is running: engine \(proxy.engine), at most \(proxy.connectionLimit) connections, \
@@ -163,27 +212,58 @@ final class Sidecar: Sendable {
     }
   }
 
-  private func drain(on signals: UnixSignalsSequence) async {
-    var received = signals.makeAsyncIterator()
-    var first = await received.next()
-    while first == .sighup {
-      await reload(because: "SIGHUP")
-      first = await received.next()
+  /// Closes what was open before us and nobody wants.
+  @discardableResult
+  func dropUnwanted() -> [SocketAddress] {
+    let unwanted = inheritance.closeRest()
+    for listener in unwanted {
+      let name = listener.name.isEmpty ? "" : "'\(listener.name)' "
+      logger.warning("the inherited socket \(name)on \(listener.address) is closed: no listener of the configuration is there")
     }
-    guard let first else { return }
+    return unwanted.map(\.address)
+  }
+
+  /// - Returns: whether another process has taken over.
+  private func untilTheEnd() async -> Bool {
+    for await occasion in occasions.stream {
+      switch occasion {
+      case .signal(.sighup): await reload(because: "SIGHUP")
+      case .signal(let signal):
+        // One that takes over meanwhile either has the sockets already, or never gets them.
+        let isHandedOver = await offThePool { [door] in door.close() }
+        let patience = await drainTimeout()
+        logger.notice("\(signal): draining for up to \(patience.text); a second signal stops at once")
+        return isHandedOver
+      case .handedOver(let process):
+        _ = await offThePool { [door] in door.close() }
+        let patience = await drainTimeout()
+        logger.notice("process \(process) has taken over: draining for up to \(patience.text); a signal stops at once")
+        return true
+      }
+    }
+    return false
+  }
+
+  private func drainTimeout() async -> Duration { await effectiveConfiguration().drainTimeout }
+
+  private func drain(handedOver: Bool) async {
     phase.withLock { $0 = .draining }
     watch?.stop()
-    let patience = await effectiveConfiguration().drainTimeout
-    logger.notice("\(first): draining for up to \(patience.text); a second signal stops at once")
-    let impatient = Task { [logger, proxy] in
-      var received = received
-      guard let second = await received.next() else { return }
-      logger.warning("\(second): stopping at once")
-      proxy.stop()
-      Foundation.exit(CommandFailure.Code.requestFailed.rawValue)
+    let impatient = Task { [logger, proxy, occasions] in
+      for await occasion in occasions.stream {
+        guard case .signal(let signal) = occasion else { continue }
+        logger.warning("\(signal): stopping at once")
+        proxy.stop()
+        Foundation.exit(CommandFailure.Code.requestFailed.rawValue)
+      }
     }
-    await proxy.drain(timeout: patience)
+    await proxy.drain(timeout: drainTimeout(), handedOver: handedOver)
+    apiListener.close(handedOver: handedOver)
     impatient.cancel()
+    guard handedOver else { return }
+    for (name, counts) in proxy.statistics().listeners.sorted(by: { $0.key < $1.key }) {
+      logger.notice("\(name): \(counts.accepted) connections were accepted by this process")
+    }
   }
 
   private func stop() async {
