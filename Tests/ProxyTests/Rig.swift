@@ -72,6 +72,7 @@ final class Rig: Sendable {
 
   init(_ change: (inout Proxy.Settings) -> Void = { _ in }) throws {
     var settings = Proxy.Settings()
+    settings.engine = engineUnderTest
     change(&settings)
     proxy = try Proxy(settings: settings) { [box] signal in box.signals.withLock { $0.append(signal) } }
   }

@@ -72,7 +72,8 @@ extension Worker where E: ~Copyable {
 
   mutating func connectFailed(_ token: Token, _ error: Int32) {
     guard let (index, _) = owner(of: token) else { return }
-    attemptFailed(index, RetryReason(connectError: error))
+    let address = backends[sessions[index].pointee.backend].pointee.address
+    attemptFailed(index, RetryReason(connectError: error, to: address))
   }
 
   /// The backend it was given came to nothing, and no byte went either way: another one may be asked.
