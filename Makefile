@@ -1,13 +1,14 @@
 # What a person, and CI, asks of this repository. Each target installs what it is missing first (see scripts/setup).
 # Demo and tests use the same release build, in .build/release.
 
-.PHONY: help build demo test fuzz check bench-dns bench-failover clean
+.PHONY: help build demo test fuzz sanitize check bench-dns bench-failover clean
 
 help:
 	@echo 'make build   the leba binary: .build/release/leba'
 	@echo 'make demo    a PostgreSQL failover on this machine, watched; two minutes after the build'
 	@echo 'make test    unit tests, simulation, and end to end with real DNS, PostgreSQL and nginx'
 	@echo 'make fuzz    a minute of mutated packets for the DNS parser, under libFuzzer (scripts/fuzz takes the seconds)'
+	@echo 'make sanitize  data plane and engine under AddressSanitizer and ThreadSanitizer; some minutes'
 	@echo 'make bench-dns  discovery with 10 000 names: memory, CPU, spread, time to the data path; ten minutes'
 	@echo 'make bench-failover  a killed and a frozen primary, beside HAProxy; decisions and probes at size; two minutes'
 	@echo 'make check   formatting and script checks; what CI runs first'
@@ -27,6 +28,11 @@ test:
 fuzz:
 	@scripts/setup build
 	@scripts/fuzz
+
+sanitize:
+	@scripts/setup build
+	@scripts/sanitize address
+	@scripts/sanitize thread
 
 check:
 	@scripts/setup build

@@ -4,8 +4,8 @@ import Testing
 
 @testable import Proxy
 
-/// The engine that all tests of this run use: LEBA_ENGINE says which, without it the proxy chooses. A name that is none is an error here,
-/// not a silent run on another engine.
+/// The engine that all tests of this run use: LEBA_ENGINE says which, without it the proxy chooses. A name that is none is an error
+/// here, not a silent run on another engine.
 let engineUnderTest: EngineChoice = {
   guard let text = getenv("LEBA_ENGINE").map({ String(cString: $0) }) else { return .auto }
   guard let choice = EngineChoice(rawValue: text) else { preconditionFailure("LEBA_ENGINE=\(text) is not an engine") }

@@ -1,7 +1,8 @@
 import Model
 
-/// The bytes that belong on one direction of one connection and nowhere else. All streams are the same noise begun at different places,
-/// so that making and checking one costs a copy and a comparison, and a byte that is lost, repeated, swapped or somebody else's shows.
+/// The bytes that belong on one direction of one connection and nowhere else. All streams are the same noise begun at different
+/// places, so that making and checking one costs a copy and a comparison, and a byte that is lost, repeated, swapped or somebody
+/// else's shows.
 enum KeyedStream {
   enum Direction { case toServer, toClient }
 
@@ -12,8 +13,8 @@ enum KeyedStream {
     return once + once
   }()
 
-  /// The multiplier is odd, so that no two keys below half a million begin at the same place, whatever the directions. Up to a period
-  /// of bytes may be looked at.
+  /// The multiplier is odd, so that no two keys below half a million begin at the same place, whatever the directions. Up to a
+  /// period of bytes may be looked at.
   static func withBytes<Result>(
     _ key: Int, _ direction: Direction, from position: Int, _ body: (UnsafeRawPointer) -> Result
   ) -> Result {

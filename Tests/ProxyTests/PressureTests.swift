@@ -6,8 +6,8 @@ import Testing
 
 /// What peers that do not read may cost: one buffer a direction, whoever they are and however long it lasts.
 @Suite(.serialized) struct PressureTests {
-  /// The pool has exactly what the stuck ones may take, and one buffer more. That the count is exact shows where there is no one more:
-  /// then the last session waits.
+  /// The pool has exactly what the stuck ones may take, and one buffer more. That the count is exact shows where there is no one
+  /// more: then the last session waits.
   @Test(arguments: [1, 0]) func `a session of which nobody reads takes two buffers and no more`(spare: Int) throws {
     let stuckCount = 3
     let (listener, address) = TestServer.listen(on: "127.0.0.1:0", backlog: 16)
