@@ -5,8 +5,8 @@ import Testing
 
 @testable import Proxy
 
-/// Bytes that nobody may lose, repeat, swap or give to somebody else. Each connection has bytes of its own in each direction, and both
-/// directions move at the same time.
+/// Bytes that nobody may lose, repeat, swap or give to somebody else. Each connection has bytes of its own in each direction, and
+/// both directions move at the same time.
 @Suite(.serialized) struct StreamTests {
   private func relay(_ plans: [Crowd.Plan], _ change: (inout Proxy.Settings) -> Void = { _ in }) throws -> Rig {
     let crowd = Crowd(plans)
