@@ -1,7 +1,7 @@
 # What a person, and CI, asks of this repository. Each target installs what it is missing first (see scripts/setup).
 # Demo and tests use the same release build, in .build/release.
 
-.PHONY: help build demo test fuzz check count bench bench-dns bench-failover clean
+.PHONY: help build demo test fuzz sanitize check count bench bench-dns bench-failover clean
 
 help:
 	@echo 'make build   the leba binary: .build/release/leba'
@@ -9,6 +9,7 @@ help:
 	@echo 'make test    unit tests, simulation, and end to end with real DNS, PostgreSQL and nginx'
 	@echo 'make fuzz    a minute of mutated packets for the DNS parser, under libFuzzer (scripts/fuzz takes the seconds)'
 	@echo 'make bench   CPU per request and per GB, latency and memory beside HAProxy, nginx and Envoy; ten minutes, a quiet machine'
+	@echo 'make sanitize  data plane and engine under AddressSanitizer and ThreadSanitizer; some minutes'
 	@echo 'make bench-dns  discovery with 10 000 names: memory, CPU, spread, time to the data path; ten minutes'
 	@echo 'make bench-failover  a killed and a frozen primary, beside HAProxy; decisions and probes at size; two minutes'
 	@echo 'make count   allocations, reference counts and instructions of a relayed request; memory of the idle binary; bars kept'
@@ -29,6 +30,11 @@ test:
 fuzz:
 	@scripts/setup build
 	@scripts/fuzz
+
+sanitize:
+	@scripts/setup build
+	@scripts/sanitize address
+	@scripts/sanitize thread
 
 check:
 	@scripts/setup build

@@ -7,7 +7,7 @@ import Testing
 @testable import Proxy
 
 /// Clients that connect, read the name of who serves them and leave, as fast as they can.
-private final class Crowd: Sendable {
+private final class Visitors: Sendable {
   enum Ending: Hashable {
     case served(String)
     case refused
@@ -76,18 +76,18 @@ private final class Crowd: Sendable {
       let rig = try Rig { $0.workers = workers }
       rig.publish(.init("a", server.address))
       let front = try rig.listen(on: place(text))
-      let crowd = Crowd(to: front)
-      #expect(crowd.visits(300))
+      let visitors = Visitors(to: front)
+      #expect(visitors.visits(300))
       if round.isMultiple(of: 2) {
         rig.proxy.close("front")
       } else {
         await rig.proxy.drain(timeout: .seconds(30))
       }
-      #expect(crowd.visits(300))
-      #expect(crowd.stop())
-      #expect(crowd.broken.isEmpty, "\(crowd.counts)")
-      #expect(crowd.counts[.refused, default: 0] > 0)
-      #expect(rig.counts().accepted == UInt64(crowd.served(by: "a")))
+      #expect(visitors.visits(300))
+      #expect(visitors.stop())
+      #expect(visitors.broken.isEmpty, "\(visitors.counts)")
+      #expect(visitors.counts[.refused, default: 0] > 0)
+      #expect(rig.counts().accepted == UInt64(visitors.served(by: "a")))
     }
   }
 
@@ -100,8 +100,8 @@ private final class Crowd: Sendable {
     let front = try old.listen(on: place(text))
     let guest = try #require(TestSocket(connectingTo: front))
     #expect(guest.receiveText(1) == "a")
-    let crowd = Crowd(to: front)
-    #expect(crowd.visits(300))
+    let visitors = Visitors(to: front)
+    #expect(visitors.visits(300))
 
     let inherited = try #require(old.proxy.copyListeners().first)
     #expect(inherited.address == front)
@@ -113,23 +113,23 @@ private final class Crowd: Sendable {
     new.publish(.init("b", b.address))
     let specification = ListenerSpecification(name: "next", address: front, group: "app", role: .any, clientSpeaksFirst: false)
     #expect(try new.proxy.open(specification, inherited: inherited.sockets) == front)
-    #expect(crowd.visits(300))
-    #expect(crowd.served(by: "b") == 0)
+    #expect(visitors.visits(300))
+    #expect(visitors.served(by: "b") == 0)
     new.proxy.startAccepting()
     // While both accept, who gets a connection is the kernel's choice.
-    #expect(crowd.visits(300))
+    #expect(visitors.visits(300))
     let drained = Counter()
     old.proxy.drain(timeout: .seconds(600), handedOver: true) { drained.add(1) }
     #expect(eventually { old.counts().active == 1 })
-    #expect(eventually { crowd.served(by: "b") > 0 })
-    let servedByOld = crowd.served(by: "a")
-    #expect(crowd.visits(600))
-    #expect(crowd.stop())
+    #expect(eventually { visitors.served(by: "b") > 0 })
+    let servedByOld = visitors.served(by: "a")
+    #expect(visitors.visits(600))
+    #expect(visitors.stop())
 
-    #expect(crowd.broken.isEmpty && crowd.counts[.refused] == nil, "\(crowd.counts)")
-    #expect(crowd.served(by: "a") <= servedByOld + 6)
-    #expect(new.counts("next").accepted == UInt64(crowd.served(by: "b")))
-    #expect(old.counts().accepted == UInt64(crowd.served(by: "a") + 1))
+    #expect(visitors.broken.isEmpty && visitors.counts[.refused] == nil, "\(visitors.counts)")
+    #expect(visitors.served(by: "a") <= servedByOld + 6)
+    #expect(new.counts("next").accepted == UInt64(visitors.served(by: "b")))
+    #expect(old.counts().accepted == UInt64(visitors.served(by: "a") + 1))
     // The old session goes on where it was.
     guest.send("hello")
     #expect(guest.receiveText(5) == "hello")
@@ -148,20 +148,20 @@ private final class Crowd: Sendable {
     let old = try Rig()
     old.publish(.init("a", server.address))
     let front = try old.listen(on: place(text))
-    let crowd = Crowd(to: front)
+    let visitors = Visitors(to: front)
     for _ in 0..<5 {
       let inherited = try #require(old.proxy.copyListeners().first)
       let new = try Rig { $0.acceptsAtOnce = false }
       let specification = ListenerSpecification(name: "next", address: front, group: "app", role: .any, clientSpeaksFirst: false)
       try new.proxy.open(specification, inherited: inherited.sockets)
-      #expect(crowd.visits(50))
+      #expect(visitors.visits(50))
       // As the kernel does it for a process that dies: no end in good order, which would remove a unix socket's file.
       new.proxy.drain(timeout: .zero, handedOver: true) {}
       new.proxy.stop()
     }
-    #expect(crowd.visits(100))
-    #expect(crowd.stop())
-    #expect(crowd.broken.isEmpty && crowd.counts[.refused] == nil, "\(crowd.counts)")
+    #expect(visitors.visits(100))
+    #expect(visitors.stop())
+    #expect(visitors.broken.isEmpty && visitors.counts[.refused] == nil, "\(visitors.counts)")
   }
 
   @Test(arguments: places, [1, 2]) func `another group at the same address is no interruption`(text: String, workers: Int) throws {
@@ -172,8 +172,8 @@ private final class Crowd: Sendable {
     let front = try rig.listen(on: place(text), group: "one")
     let guest = try #require(TestSocket(connectingTo: front))
     #expect(guest.receiveText(1) == "a")
-    let crowd = Crowd(to: front)
-    #expect(crowd.visits(300))
+    let visitors = Visitors(to: front)
+    #expect(visitors.visits(300))
     var name: ListenerName = "front"
     for round in 0..<6 {
       // Under the same name and under others.
@@ -183,11 +183,11 @@ private final class Crowd: Sendable {
         name, with: ListenerSpecification(name: next, address: front, group: group, role: .any, clientSpeaksFirst: false))
       name = next
       let wanted = round.isMultiple(of: 2) ? "b" : "a"
-      let before = crowd.served(by: wanted)
-      #expect(eventually { crowd.served(by: wanted) > before + 20 })
+      let before = visitors.served(by: wanted)
+      #expect(eventually { visitors.served(by: wanted) > before + 20 })
     }
-    #expect(crowd.stop())
-    #expect(crowd.broken.isEmpty && crowd.counts[.refused] == nil, "\(crowd.counts)")
+    #expect(visitors.stop())
+    #expect(visitors.broken.isEmpty && visitors.counts[.refused] == nil, "\(visitors.counts)")
     guest.send("hello")
     #expect(guest.receiveText(5) == "hello")
     rig.proxy.close(name)

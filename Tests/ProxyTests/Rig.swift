@@ -72,7 +72,7 @@ final class Rig: Sendable {
 
   init(_ change: (inout Proxy.Settings) -> Void = { _ in }) throws {
     var settings = Proxy.Settings()
-    if let name = getenv("LEBA_ENGINE"), let engine = EngineChoice(rawValue: String(cString: name)) { settings.engine = engine }
+    settings.engine = engineUnderTest
     change(&settings)
     proxy = try Proxy(settings: settings) { [box] signal in box.signals.withLock { $0.append(signal) } }
   }

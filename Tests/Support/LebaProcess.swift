@@ -11,10 +11,14 @@ package final class LebaProcess: Sendable {
   /// - Parameters:
   ///   - configuration: everything but `api` and `state_directory`, which are added in front.
   ///   - state: the directory of an earlier process whose state this one takes over; it must have ended.
+  ///   - engine: of the data plane; what LEBA_ENGINE says where a test does not say, so that one switch runs everything on either.
+  ///   - descriptorLimit: its RLIMIT_NOFILE, soft and hard.
   package static func start(
-    _ configuration: String, environment: [String: String] = [:], state: String? = nil, untilReady: Bool = true
+    _ configuration: String, environment: [String: String] = [:], state: String? = nil,
+    engine: String? = ProcessInfo.processInfo.environment["LEBA_ENGINE"], descriptorLimit: Int? = nil, untilReady: Bool = true
   ) async throws -> LebaProcess {
-    let leba = try LebaProcess(configuration, environment: environment, state: state)
+    let leba = try LebaProcess(
+      configuration, environment: environment, state: state, engine: engine, descriptorLimit: descriptorLimit)
     try await eventually("leba is \(untilReady ? "ready" : "live")") {
       try leba.process.mustBeRunning()
       return try await leba.get(untilReady ? "/health/ready" : "/health/live").status == 200
@@ -22,15 +26,19 @@ package final class LebaProcess: Sendable {
     return leba
   }
 
-  private init(_ configuration: String, environment: [String: String], state: String?) throws {
+  private init(
+    _ configuration: String, environment: [String: String], state: String?, engine: String?, descriptorLimit: Int?
+  ) throws {
     let directory = try TemporaryDirectory()
     let port = try FreePorts.next()
     let own = "api: {address: \"127.0.0.1:\(port)\"}\nstate_directory: \(state ?? directory.file("state"))\n"
     try directory.write(own + configuration + "\n", to: "config.yaml")
     api = .ip("127.0.0.1", port)
     self.directory = directory
+    var command = [Self.binary, "run", "--config", directory.file("config.yaml")] + (engine.map { ["--engine", $0] } ?? [])
+    if let descriptorLimit { command = ["prlimit", "--nofile=\(descriptorLimit)", "--"] + command }
     process = try ChildProcess(
-      Self.binary, ["run", "--config", directory.file("config.yaml")], environment: environment, outputs: directory, name: "leba")
+      command[0], Array(command.dropFirst()), environment: environment, outputs: directory, name: "leba")
   }
 
   /// A process that takes over from this one, on the same files.
@@ -91,6 +99,20 @@ package final class LebaProcess: Sendable {
   package var log: String { process.errorOutput }
   package var residentMemory: Int { process.residentMemory }
   package var descriptorCount: Int { process.descriptorCount }
+  package var pid: Int32 { process.pid }
+
+  /// The threads of the data plane, by their ids.
+  package var workers: [Int32] {
+    let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []
+    return threads.compactMap(Int32.init).filter { readFile("/proc/\(pid)/task/\($0)/comm").hasPrefix("leba-worker") }
+  }
+
+  /// What the threads of the data plane have used of a processor so far.
+  package var workerTime: Duration {
+    // The first field of schedstat is nanoseconds on a processor.
+    let times = workers.map { readFile("/proc/\(pid)/task/\($0)/schedstat").split(separator: " ").first.flatMap { Int64($0) } ?? 0 }
+    return .nanoseconds(times.reduce(0, +))
+  }
   package func signal(_ signal: Int32) { process.signal(signal) }
   @discardableResult
   package func ended(within limit: Duration = patience) async throws -> ChildProcess.Ending {

@@ -12,7 +12,8 @@ package final class NginxServer: Sendable {
   private let directory: TemporaryDirectory
   private let process = Mutex<ChildProcess?>(nil)
 
-  package init(_ name: String, host: String = "127.0.0.1", port: UInt16? = nil) async throws {
+  /// - Parameter requestTimeout: how long it waits for a request on a connection.
+  package init(_ name: String, host: String = "127.0.0.1", port: UInt16? = nil, requestTimeout: String = "60s") async throws {
     self.name = name
     let endpoint = Endpoint.ip(host, try port ?? FreePorts.next())
     self.endpoint = endpoint
@@ -29,6 +30,7 @@ package final class NginxServer: Sendable {
       events { worker_connections 8000; }
       http {
         access_log off;
+        client_header_timeout \(requestTimeout);
         keepalive_timeout 600s;
         keepalive_requests 1000000;
         client_body_temp_path \(directory.file("body"));

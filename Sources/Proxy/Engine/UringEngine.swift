@@ -282,6 +282,7 @@ struct UringEngine: Engine, ~Copyable {
   mutating func wait(until deadline: Instant?, since now: Instant) -> Instant {
     watchUnread(now: now)
     trimIfDue(now: now)
+    listeners.arm()
     buffers.offer(to: ring)
     feedStarved()
     let mayBlock = ready.count == 0 && !listeners.areReady && !wakeWasSignalled && leba_ring_completions(ring) == 0

@@ -27,6 +27,8 @@ struct UringListeners {
   private let ring: UnsafeMutablePointer<leba_ring>
   private var listeners: [Listener] = []
   private var ready: [Int32] = []
+  /// Those that are to accept and may not do so yet.
+  private var unarmed: [Int32] = []
   private var acceptsLeft = 0
 
   init(ring: UnsafeMutablePointer<leba_ring>) { self.ring = ring }
@@ -159,11 +161,23 @@ struct UringListeners {
   }
 
   private mutating func accept(_ number: Int32) {
-    let listener = listeners[Int(number)]
-    guard !listener.isAccepting, !listener.isPaused, listener.acceptsBeforeClose == nil else { return }
-    listeners[Int(number)].isAccepting = true
-    leba_ring_make_room(ring, 1)
-    leba_ring_accept(ring, listener.descriptor, tag(number).packed)
+    if !unarmed.contains(number) { unarmed.append(number) }
+  }
+
+  /// Gives accepts to the kernel at the end of a pass and not when they are wanted: whoever opens a listener and pauses it in the same pass
+  /// must not have accepted in between.
+  mutating func arm() {
+    guard !unarmed.isEmpty else { return }
+    for number in unarmed {
+      let listener = listeners[Int(number)]
+      guard listener.descriptor >= 0, !listener.isAccepting, !listener.isPaused, listener.acceptsBeforeClose == nil else {
+        continue
+      }
+      listeners[Int(number)].isAccepting = true
+      leba_ring_make_room(ring, 1)
+      leba_ring_accept(ring, listener.descriptor, tag(number).packed)
+    }
+    unarmed.removeAll(keepingCapacity: true)
   }
 
   private mutating func stopAccepting(_ number: Int32) {

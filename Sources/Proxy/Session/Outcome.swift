@@ -87,13 +87,14 @@ package enum RetryReason: String, CaseIterable, Hashable, Sendable, BitwiseCopya
     }
   }
 
-  init(connectError error: Int32) {
+  init(connectError error: Int32, to address: SocketAddress) {
     switch error {
     case ECONNREFUSED, ENOENT: self = .connectRefused
     // It was connected, and reset before we looked.
     case ECONNRESET: self = .reset
-    // EAGAIN is a unix listener whose backlog is full.
-    case ETIMEDOUT, EAGAIN: self = .connectTimedOut
+    // A unix listener whose backlog is full. Over IP it is this host's routes or ports that are short, and no backend is to blame.
+    case EAGAIN: if case .unix = address { self = .connectTimedOut } else { self = .local }
+    case ETIMEDOUT: self = .connectTimedOut
     case EADDRNOTAVAIL, EADDRINUSE, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC: self = .local
     default: self = .connectUnreachable
     }

@@ -122,10 +122,10 @@ extension Worker where E: ~Copyable {
   }
 
   mutating func connectFailed(_ token: Token, _ error: Int32) {
-    let reason = RetryReason(connectError: error)
-    if let index = hedger(of: token) { return hedgeFailed(index, reason) }
+    func reason(_ backend: Int32) -> RetryReason { RetryReason(connectError: error, to: backends[backend].pointee.address) }
+    if let index = hedger(of: token) { return hedgeFailed(index, reason(sessions[index].pointee.hedge)) }
     guard let (index, _) = owner(of: token) else { return }
-    attemptFailed(index, reason)
+    attemptFailed(index, reason(sessions[index].pointee.backend))
   }
 
   /// The backend it was given came to nothing, and no byte went either way: another one may be asked.
