@@ -4,6 +4,12 @@ import Foundation
 package final class LebaProcess: Sendable {
   package let api: Endpoint
   package let directory: TemporaryDirectory
+  /// Where its journal is.
+  package let state: String
+  /// As `start` was given it.
+  package let configuration: String
+  /// Keeps the folder of the state, which is the first one's.
+  private let predecessor: LebaProcess?
   private let process: ChildProcess
 
   /// Starts `leba run` and waits until it says that it is ready: listeners open and every group with a first verdict.
@@ -11,26 +17,44 @@ package final class LebaProcess: Sendable {
   /// - Parameters:
   ///   - configuration: everything but `api` and `state_directory`, which are added in front.
   ///   - state: the directory of an earlier process whose state this one takes over; it must have ended.
+  ///   - launcher: a program that becomes the sidecar in the end, and its arguments: `unshare`, say.
   package static func start(
-    _ configuration: String, environment: [String: String] = [:], state: String? = nil, untilReady: Bool = true
+    _ configuration: String, environment: [String: String] = [:], state: String? = nil, launcher: [String] = [],
+    untilReady: Bool = true
   ) async throws -> LebaProcess {
-    let leba = try LebaProcess(configuration, environment: environment, state: state)
-    try await eventually("leba is \(untilReady ? "ready" : "live")") {
-      try leba.process.mustBeRunning()
-      return try await leba.get(untilReady ? "/health/ready" : "/health/live").status == 200
-    }
-    return leba
+    try await LebaProcess(configuration, environment: environment, state: state, launcher: launcher).started(untilReady)
   }
 
-  private init(_ configuration: String, environment: [String: String], state: String?) throws {
-    let directory = try TemporaryDirectory()
+  /// Ends it by SIGKILL, frozen or not, and starts another one on the same configuration and state.
+  package func restarted(untilReady: Bool = true) async throws -> LebaProcess {
+    process.signal(SIGKILL)
+    try await ended()
+    return try await LebaProcess(configuration, state: state, predecessor: self).started(untilReady)
+  }
+
+  private func started(_ untilReady: Bool) async throws -> LebaProcess {
+    try await eventually("leba is \(untilReady ? "ready" : "live")") {
+      try process.mustBeRunning()
+      return try await get(untilReady ? "/health/ready" : "/health/live").status == 200
+    }
+    return self
+  }
+
+  private init(
+    _ configuration: String, environment: [String: String] = [:], state: String?, launcher: [String] = [],
+    predecessor: LebaProcess? = nil
+  ) throws {
+    directory = try TemporaryDirectory()
+    self.state = state ?? directory.file("state")
+    self.configuration = configuration
+    self.predecessor = predecessor
     let port = try FreePorts.next()
-    let own = "api: {address: \"127.0.0.1:\(port)\"}\nstate_directory: \(state ?? directory.file("state"))\n"
-    try directory.write(own + configuration + "\n", to: "config.yaml")
     api = .ip("127.0.0.1", port)
-    self.directory = directory
+    let own = "api: {address: \"\(api)\"}\nstate_directory: \(self.state)\n"
+    try directory.write(own + configuration + "\n", to: "config.yaml")
+    let command = launcher + [Self.binary, "run", "--config", directory.file("config.yaml")]
     process = try ChildProcess(
-      Self.binary, ["run", "--config", directory.file("config.yaml")], environment: environment, outputs: directory, name: "leba")
+      command[0], Array(command.dropFirst()), environment: environment, outputs: directory, name: "leba")
   }
 
   /// Beside the test product, which the same build made. `LEBA_BINARY` names another one.
@@ -60,6 +84,7 @@ package final class LebaProcess: Sendable {
 
   // MARK: The process
 
+  package var pid: Int32 { process.pid }
   package var isRunning: Bool { process.isRunning }
   package var log: String { process.errorOutput }
   package var residentMemory: Int { process.residentMemory }

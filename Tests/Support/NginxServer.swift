@@ -25,6 +25,7 @@ package final class NginxServer: Sendable {
       worker_rlimit_nofile 16000;
       events { worker_connections 8000; }
       http {
+        log_format line "$status";
         access_log off;
         keepalive_timeout 600s;
         keepalive_requests 1000000;
@@ -37,7 +38,7 @@ package final class NginxServer: Sendable {
           listen \(endpoint);
           default_type text/plain;
           root \(directory.file("files"));
-          location = / { return 200 "\(name)"; }
+          location = / { access_log \(directory.file("served")) line; return 200 "\(name)"; }
           location = /health { return 200 "ok"; }
           location = /slow { limit_rate 32k; sendfile on; sendfile_max_chunk 2k; }
         }
@@ -59,6 +60,9 @@ package final class NginxServer: Sendable {
       return try await HTTP.get("/", from: endpoint).body == name
     }
   }
+
+  /// How many requests for `/` have arrived here, with an answer begun for each.
+  package var requestCount: Int { readFile(directory.file("served")).utf8.count { $0 == UInt8(ascii: "\n") } }
 
   package func kill() async throws {
     process.withLock { $0 }?.signal(SIGKILL)
