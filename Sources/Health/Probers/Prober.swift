@@ -53,11 +53,11 @@ func makeProber(
     return PostgresProber(check: check, address: target.address, loop: loop, hashing: hashing, onEvent: onEvent)
   case .mysql(let check):
     let isPrivate = if case .unix = target.address { true } else { false }
-    return SessionProber(address: target.address, loop: loop, onEvent: onEvent) {
-      MySQLConversation(check, linkIsPrivate: isPrivate)
+    return SessionProber(address: target.address, loop: loop, onEvent: onEvent) { mayEncrypt in
+      MySQLConversation(check, link: isPrivate ? .local : mayEncrypt ? .open : .openWithoutTLS)
     }
   case .redis(let check):
-    return SessionProber(address: target.address, loop: loop, onEvent: onEvent) { RedisConversation(check) }
+    return SessionProber(address: target.address, loop: loop, onEvent: onEvent) { _ in RedisConversation(check) }
   case .exec(let check):
     return ExecProber(check: check, address: target.address, loop: loop, onEvent: onEvent)
   case .criteria(let criteria):
