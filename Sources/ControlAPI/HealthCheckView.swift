@@ -42,7 +42,8 @@ extension HealthCheckView.Settings {
     case .tls(let check): self = .fields(Self.tls(check))
     case .http(let check): self = .fields(Self.http(check))
     case .postgres(let check): self = .fields(Self.postgres(check))
-    case .mysql(let check): self = .fields([("user", check.user), ("password", check.password?.description)])
+    case .mysql(let check):
+      self = .fields([("user", check.user), ("password", check.password?.description), ("tls", check.tls.rawValue)])
     case .redis(let check): self = .fields([("user", check.user), ("password", check.password?.description)])
     case .exec(let check): self = .object(["command": .list(check.command.map(Self.text))])
     case .criteria(let criteria): self.init(criteria)

@@ -22,7 +22,10 @@ package final class Journal: Sendable {
     var writeDelay = Duration.milliseconds(100)
     /// Between two writes that only say that answers still hold.
     var refreshInterval = Duration.seconds(30)
-    var retryInterval = Duration.seconds(30)
+    /// From a failure to the first new try; doubles up to `longestRetryInterval`.
+    var retryInterval = Duration.seconds(1)
+    /// To open a file reads all of it, so one that stays unusable is not tried every second.
+    var longestRetryInterval = Duration.seconds(30)
     /// Names with an answer.
     var rows = 100_000
     /// Seconds that an answer is kept without a name server vouching for it.
@@ -72,7 +75,15 @@ package final class Journal: Sendable {
     var wakeUps: Set<WakeUp> = []
     var state = State.unavailable(reason: "it was not opened yet")
     var hasFailed = false
+    /// From the last try to the next one; nil while the journal works.
+    var retryInterval: Duration?
     var limiter = JournalNoticeLimiter()
+
+    mutating func nextRetry(_ limits: Limits) -> Duration {
+      let interval = min(retryInterval.map { $0 * 2 } ?? limits.retryInterval, limits.longestRetryInterval)
+      retryInterval = interval
+      return interval
+    }
 
     mutating func takeWaiting() -> [@Sendable (Bool) -> Void] {
       defer { waiting = [] }
@@ -298,7 +309,7 @@ package final class Journal: Sendable {
       case .atOnce: .zero
       case .soon: limits.writeDelay
       case .lazily: limits.refreshInterval
-      case .retry: limits.retryInterval
+      case .retry: inbox.nextRetry(limits)
       }
     queue.asyncAfter(deadline: .now() + .nanoseconds(Int(delay.nanoseconds))) { [weak self] in self?.awake(wakeUp) }
   }
@@ -375,6 +386,7 @@ package final class Journal: Sendable {
   private func succeed(_ database: JournalDatabase, report: inout Report) {
     let hadFailed = inbox.withLock { inbox in
       defer { inbox.hasFailed = false }
+      inbox.retryInterval = nil
       inbox.state = .open(path: database.path)
       return inbox.hasFailed
     }
@@ -392,7 +404,8 @@ package final class Journal: Sendable {
       JournalNotice(
         failure.kind == .inUse ? .warning : .error, failure.kind,
         "the journal does not work: \(failure.reason); \(failure.remedy). Traffic is not affected; what is learned is kept in "
-          + "memory, is lost if leba ends, and is written when this works again, which is tried every \(limits.retryInterval.text)")
+          + "memory, is lost if leba ends, and is written when this works again, which is tried at least every \(limits.longestRetryInterval.text)"
+      )
     )
   }
 

@@ -213,24 +213,16 @@ package struct PostgresCheck: Hashable, Sendable {
     case role
   }
 
-  package enum TLS: String, CaseIterable, Hashable, Sendable {
-    case disable
-    /// Where the server offers it. The certificate is not checked.
-    case prefer
-    /// Or the probe fails. The certificate is not checked, as in libpq.
-    case require
-  }
-
   package var user: String
   package var password: Secret?
   package var database: String
   package var depth: Depth
   package var maximumLag: ReplicaLag?
-  package var tls: TLS
+  package var tls: TLSMode
 
   package init(
     user: String = "leba", password: Secret? = nil, database: String = "postgres", depth: Depth = .startup,
-    maximumLag: ReplicaLag? = nil, tls: TLS = .prefer
+    maximumLag: ReplicaLag? = nil, tls: TLSMode = .prefer
   ) {
     self.user = user
     self.password = password
@@ -239,6 +231,15 @@ package struct PostgresCheck: Hashable, Sendable {
     self.maximumLag = maximumLag
     self.tls = tls
   }
+}
+
+/// Whether a session with a database is encrypted. The certificate is not checked, as in libpq and libmysqlclient.
+package enum TLSMode: String, CaseIterable, Hashable, Sendable {
+  case disable
+  /// Where the server offers it, and in the clear where the handshake fails.
+  case prefer
+  /// Or the probe fails.
+  case require
 }
 
 /// A bound on how far a replica is behind.
@@ -251,10 +252,12 @@ package struct MySQLCheck: Hashable, Sendable {
   /// Nil: reads the server's greeting and leaves in good order.
   package var user: String?
   package var password: Secret?
+  package var tls: TLSMode
 
-  package init(user: String? = nil, password: Secret? = nil) {
+  package init(user: String? = nil, password: Secret? = nil, tls: TLSMode = .prefer) {
     self.user = user
     self.password = password
+    self.tls = tls
   }
 }
 

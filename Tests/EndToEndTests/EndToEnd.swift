@@ -70,3 +70,10 @@ let backendKeys: Set<String> = [
   "id", "address", "port", "protocol", "weight", "zone", "health", "score", "role", "administrative", "discovered", "eligible",
   "reason", "active_connections",
 ]
+
+/// What `start` of a maintenance window takes.
+func rfc3339(secondsFromNow seconds: Double) -> String {
+  let formatter = ISO8601DateFormatter()
+  formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
+  return formatter.string(from: Date(timeIntervalSinceNow: seconds))
+}

@@ -141,12 +141,5 @@ extension EndToEnd {
       let server = try await pair.server()
       #expect(try await pair.leba.group("web").primary == server)
     }
-
-    /// What `start` of a window takes.
-    private func rfc3339(secondsFromNow seconds: Double) -> String {
-      let formatter = ISO8601DateFormatter()
-      formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
-      return formatter.string(from: Date(timeIntervalSinceNow: seconds))
-    }
   }
 }

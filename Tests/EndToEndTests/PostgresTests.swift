@@ -10,7 +10,7 @@ extension EndToEnd {
       let first: PostgresServer
       let second: PostgresServer
       let dns: KnotServer
-      let leba: LebaProcess
+      var leba: LebaProcess
       let listener: Endpoint
       var firstID: String { "primary-db.example.test:\(first.endpoint)" }
       var secondID: String { "replica-db.example.test:\(second.endpoint)" }

@@ -5,22 +5,6 @@ import Testing
 extension EndToEnd {
   /// What a sidecar remembers of its earlier life, however that ended.
   @Suite(.serialized) struct RestartTests {
-    /// The same configuration on the same state, in one process after the other.
-    private func restart(_ pair: WebPair, _ configuration: String) async throws -> LebaProcess {
-      try await LebaProcess.start(configuration, state: pair.leba.directory.file("state"))
-    }
-
-    private func configuration(_ pair: WebPair, group: String = "") -> String {
-      """
-      listeners: [{name: web, address: "\(pair.listener)", group: web}]
-      backends:
-        - {id: one, address: 127.0.0.2, port: \(pair.one.endpoint.port), protocol: http}
-        - {id: two, address: 127.0.0.3, port: \(pair.two.endpoint.port), protocol: http}
-      failover_groups:
-        - {name: web, mode: active-passive, backends: [one, two], primary: one\(group)}
-      """
-    }
-
     @Test func `a restart after a failover, even by SIGKILL, is no failback`() async throws {
       let pair = try await WebPair()
       try await pair.one.kill()
@@ -28,10 +12,8 @@ extension EndToEnd {
       try await pair.one.start()
       try await pair.leba.untilEligible(in: "web", ["one", "two"])
       try await eventually("the choice is on the disk") { try stateHolds("two", in: pair.leba) }
-      pair.leba.signal(SIGKILL)
-      try await pair.leba.ended()
 
-      let second = try await restart(pair, configuration(pair))
+      let second = try await pair.leba.restarted()
       try await second.untilPrimary(of: "web", is: "two")
       #expect(try await pair.server() == "two")
       let group = try await second.group("web")
@@ -63,10 +45,8 @@ extension EndToEnd {
       try await eventually("all of it is on the disk") {
         try ["made", "later", extra, "\"pin\":true"].allSatisfy { try stateHolds($0, in: pair.leba) }
       }
-      pair.leba.signal(SIGKILL)
-      try await pair.leba.ended()
 
-      let second = try await restart(pair, configuration(pair))
+      let second = try await pair.leba.restarted()
       try await second.untilPrimary(of: "web", is: "two")
       let group = try await second.group("web")
       #expect(group.json["pinned"].bool == true)
@@ -78,7 +58,7 @@ extension EndToEnd {
       #expect(try await second.delete("/api/v1/groups/made").status == 200)
       #expect(try await second.delete("/api/v1/maintenance/later").status == 200)
       #expect(try await second.stop() == .exited(0))
-      let third = try await LebaProcess.start(configuration(pair), state: pair.leba.directory.file("state"))
+      let third = try await second.restarted()
       #expect(try await third.get("/api/v1/groups/made").status == 404)
       #expect(try await !third.get("/api/v1/maintenance").body.contains("\"later\""))
     }
@@ -86,9 +66,8 @@ extension EndToEnd {
     @Test func `a state directory that cannot be written is said, and traffic does not notice`() async throws {
       let pair = try await WebPair()
       #expect(try await pair.leba.stop() == .exited(0))
-      let file = pair.leba.directory.file("not-a-directory")
-      try Data("x".utf8).write(to: URL(fileURLWithPath: file))
-      let leba = try await LebaProcess.start(configuration(pair), state: file + "/state")
+      let file = try pair.leba.directory.write("x", to: "not-a-directory")
+      let leba = try await LebaProcess.start(pair.leba.configuration, state: file + "/state")
       try await leba.untilPrimary(of: "web", is: "one")
       #expect(try await pair.server() == "one")
       #expect(try await leba.get("/api/v1/status").json["journal"]["problem"].string != nil)
@@ -99,7 +78,7 @@ extension EndToEnd {
 
     /// Whether a text stands in the files of the journal: SQLite keeps texts as they are.
     private func stateHolds(_ text: String, in leba: LebaProcess) throws -> Bool {
-      let directory = leba.directory.file("state")
+      let directory = leba.state
       return try FileManager.default.contentsOfDirectory(atPath: directory).contains { name in
         guard name.hasPrefix("leba.sqlite") else { return false }
         let bytes = FileManager.default.contents(atPath: "\(directory)/\(name)") ?? Data()

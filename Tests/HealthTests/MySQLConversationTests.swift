@@ -14,11 +14,13 @@ import Testing
     MySQLPacketReader.packet(payload, sequence: sequence)
   }
 
-  private static func greeting(plugin: String = "mysql_native_password", protocolVersion: UInt8 = 10) -> [UInt8] {
+  private static func greeting(
+    plugin: String = "mysql_native_password", protocolVersion: UInt8 = 10, offersTLS: Bool = true
+  ) -> [UInt8] {
     var payload: [UInt8] = [protocolVersion]
     payload += Array("8.4.0".utf8) + [0, 1, 0, 0, 0]
     payload += nonce.prefix(8) + [0]
-    payload += [0xff, 0xff, 45, 2, 0, 0xff, 0xdf, 21] + [UInt8](repeating: 0, count: 10)
+    payload += [0xff, offersTLS ? 0xff : 0xf7, 45, 2, 0, 0xff, 0xdf, 21] + [UInt8](repeating: 0, count: 10)
     payload += nonce.dropFirst(8) + [0]
     payload += Array(plugin.utf8) + [0]
     return packet(payload, 0)
@@ -28,18 +30,22 @@ import Testing
     packet([0xff, UInt8(truncatingIfNeeded: code), UInt8(code >> 8)] + Array(text.utf8), sequence)
   }
 
-  private static func login(_ user: String, _ response: [UInt8], plugin: String) -> [UInt8] {
-    var payload: [UInt8] = [0x01, 0x82, 0x08, 0, 0, 0, 0, 1, 45] + [UInt8](repeating: 0, count: 23)
+  private static func login(_ user: String, _ response: [UInt8], plugin: String, isEncrypted: Bool = false) -> [UInt8] {
+    var payload = opening(isEncrypted: isEncrypted)
     payload += Array(user.utf8) + [0, UInt8(response.count)]
     payload += response
     payload += Array(plugin.utf8) + [0]
-    return packet(payload, 1)
+    return packet(payload, isEncrypted ? 2 : 1)
+  }
+
+  private static func opening(isEncrypted: Bool) -> [UInt8] {
+    [0x01, isEncrypted ? 0x8a : 0x82, 0x08, 0, 0, 0, 0, 1, 45] + [UInt8](repeating: 0, count: 23)
   }
 
   private func steps(
-    _ check: MySQLCheck, linkIsPrivate: Bool = false, hearing packets: [[UInt8]], inPieces: Bool = false
+    _ check: MySQLCheck, link: MySQLConversation.Link = .openWithoutTLS, hearing packets: [[UInt8]], inPieces: Bool = false
   ) -> [ConversationStep] {
-    var talk = MySQLConversation(check, linkIsPrivate: linkIsPrivate)
+    var talk = MySQLConversation(check, link: link)
     var steps = talk.connected()
     for packet in packets {
       for piece in inPieces ? packet.map({ [$0] }) : [packet] { steps += talk.received(ByteBuffer(bytes: piece).readableBytesView) }
@@ -83,7 +89,7 @@ import Testing
 
   @Test func aPasswordThatIsNotCachedIsSentOverAPrivateLink() {
     let packets = [Self.greeting(plugin: "caching_sha2_password"), Self.packet([1, 4], 2), Self.ok]
-    let steps = steps(withPassword, linkIsPrivate: true, hearing: packets)
+    let steps = steps(withPassword, link: .local, hearing: packets)
     #expect(steps.suffix(2) == [.send(Self.packet(Array("secret ü".utf8) + [0], 3)), .pass])
   }
 
@@ -130,7 +136,7 @@ import Testing
   }
 
   @Test func theSessionIsAskedAgainAndLeftInGoodOrder() {
-    var talk = MySQLConversation(withPassword, linkIsPrivate: false)
+    var talk = MySQLConversation(withPassword, link: .openWithoutTLS)
     _ = talk.connected()
     #expect(talk.farewell == nil)
     for bytes in [Self.greeting(), Self.ok] { _ = talk.received(ByteBuffer(bytes: bytes).readableBytesView) }
@@ -147,6 +153,55 @@ import Testing
     #expect(talk.received(ByteBuffer(bytes: idle).readableBytesView) == [.idleTooLong])
   }
 
+  @Test func whereTheServerOffersTLSNothingIsSaidBeforeIt() {
+    var talk = MySQLConversation(withPassword, link: .open)
+    _ = talk.connected()
+    let greeting = Self.greeting(plugin: "caching_sha2_password")
+    #expect(
+      talk.received(ByteBuffer(bytes: greeting).readableBytesView)
+        == [.send(Self.packet(Self.opening(isEncrypted: true), 1)), .startTLS(isOptional: true)])
+    #expect(talk.waitingFor == "TLS handshake" && talk.farewell == nil)
+    #expect(talk.secured() == [.send(Self.login("app", cached, plugin: "caching_sha2_password", isEncrypted: true))])
+    // Not cached: the password itself.
+    #expect(
+      talk.received(ByteBuffer(bytes: Self.packet([1, 4], 3)).readableBytesView)
+        == [.send(Self.packet(Array("secret ü".utf8) + [0], 4))])
+    #expect(talk.received(ByteBuffer(bytes: Self.packet([0, 0, 0, 2, 0, 0, 0], 5)).readableBytesView) == [.pass])
+  }
+
+  @Test(arguments: [Self.ok, [1]]) func bytesBetweenTheGreetingAndTLSAreNotBelieved(extra: [UInt8]) {
+    let expected = ConversationStep.fail(
+      ProbeFailure(.protocolError, "the server spoke in the clear after TLS was asked for"))
+    #expect(steps(withPassword, link: .open, hearing: [Self.greeting() + extra]) == [expected])
+    #expect(steps(withPassword, link: .open, hearing: [Self.greeting(), extra]).last == expected)
+  }
+
+  @Test func whoNeedsNoTLSGetsNone() {
+    let encrypts: (MySQLCheck, MySQLConversation.Link, Bool) -> Bool = { check, link, offers in
+      self.steps(check, link: link, hearing: [Self.greeting(offersTLS: offers)]).contains {
+        if case .startTLS = $0 { true } else { false }
+      }
+    }
+    func check(_ tls: TLSMode) -> MySQLCheck { MySQLCheck(user: "app", password: Secret("x"), tls: tls) }
+    #expect(encrypts(check(.prefer), .open, true) && encrypts(check(.require), .open, true))
+    #expect(encrypts(MySQLCheck(tls: .require), .open, true))
+    #expect(!encrypts(MySQLCheck(), .open, true))
+    #expect(!encrypts(check(.disable), .open, true) && !encrypts(check(.prefer), .open, false))
+    for link in [MySQLConversation.Link.local, .openWithoutTLS] { #expect(!encrypts(check(.require), link, true)) }
+  }
+
+  /// Nobody's name goes over the line, and the server's refusal ends it in good order.
+  @Test func aServerWithoutTheTLSThatIsRequiredIsLeftByARefusal() {
+    let check = MySQLCheck(user: "app", password: Secret("x"), tls: .require)
+    for answer in [Self.error(1045, "#28000Access denied for user"), Self.ok] {
+      #expect(
+        steps(check, link: .open, hearing: [Self.greeting(offersTLS: false), answer]) == [
+          .send(Self.login("leba", [], plugin: "mysql_native_password")),
+          .fail(ProbeFailure(.authentication, "the server does not offer TLS, which `tls: require` asks for")),
+        ])
+    }
+  }
+
   /// Cut anywhere and continued with anything: an answer or a wait, never a trap.
   @Test func garbageAtEveryPlace() {
     var random = SeededGenerator(seed: 4)
@@ -157,7 +212,9 @@ import Testing
         bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
       }
       let cut = Int.random(in: 0...bytes.count, using: &random)
-      _ = steps(withPassword, hearing: [Array(bytes[..<cut]), Array(bytes[cut...])])
+      for link in [MySQLConversation.Link.open, .openWithoutTLS] {
+        _ = steps(withPassword, link: link, hearing: [Array(bytes[..<cut]), Array(bytes[cut...])])
+      }
     }
     for length in 0..<Self.greeting().count - 4 {
       _ = steps(withPassword, hearing: [Self.packet(Array(Self.greeting()[4..<(4 + length)]), 0)])

@@ -6,7 +6,7 @@ import TestSupport
 /// Against a real PostgreSQL with a certificate nobody knows.
 @Suite(.serialized) struct PostgresTLSTests {
   private func check(
-    _ user: String, _ password: String? = nil, depth: PostgresCheck.Depth = .role, tls: PostgresCheck.TLS
+    _ user: String, _ password: String? = nil, depth: PostgresCheck.Depth = .role, tls: TLSMode
   ) -> HealthCheck.Kind {
     .postgres(PostgresCheck(user: user, password: password.map { Secret($0) }, depth: depth, tls: tls))
   }
@@ -26,7 +26,7 @@ import TestSupport
   @Test func modes() async throws {
     let server = try await PostgresServer.primary()
     try await server.prepareAccess()
-    for tls in [PostgresCheck.TLS.disable, .prefer] {
+    for tls in [TLSMode.disable, .prefer] {
       let result = try await probe(check("leba", tls: tls), of: server)
       #expect(result.outcome.role == .primary && result.ssl == "f")
     }
@@ -34,7 +34,7 @@ import TestSupport
     #expect(none.outcome.failure == ProbeFailure(.badResponse, "TLS is required and the server does not offer it"))
 
     try await server.offerTLS(try await TestCertificate(for: "pg.test"))
-    for (tls, isEncrypted) in [(PostgresCheck.TLS.disable, "f"), (.prefer, "t"), (.require, "t")] {
+    for (tls, isEncrypted) in [(TLSMode.disable, "f"), (.prefer, "t"), (.require, "t")] {
       for (user, password) in [("leba", nil), ("scram_user", "scram secret ü"), ("app_md5", "secret")] {
         let result = try await probe(check(user, password, tls: tls), of: server)
         #expect(result.outcome.role == .primary && result.ssl == isEncrypted, "\(tls) \(user) \(result)")
@@ -104,7 +104,7 @@ import TestSupport
     if offersTLS { try await server.offerTLS(try await TestCertificate(for: "pg.test")) }
     let tcp = try server.address
     let before = server.complaints
-    let modes: [PostgresCheck.TLS] = offersTLS ? [.disable, .prefer, .require] : [.disable, .prefer]
+    let modes: [TLSMode] = offersTLS ? [.disable, .prefer, .require] : [.disable, .prefer]
     var kinds = modes.map { check("nobody at all", depth: .sslRequest, tls: $0) }
     for user in ["leba", "scram_user"] { kinds += modes.map { check(user, depth: .startup, tls: $0) } }
     try await Checking.run { checking in

@@ -69,7 +69,7 @@ import TestSupport
       }
     }
     try await Checking.run { checking in
-      checking.replace([ProbeTarget(.mysql(MySQLCheck(user: "a")), at: server.address, interval: .seconds(3600))])
+      checking.replace([ProbeTarget(.mysql(MySQLCheck(user: "a", tls: .disable)), at: server.address, interval: .seconds(3600))])
       try await checking.outcomes(atLeast: 1)
       server.forEachConnection {
         $0.send(idle)

@@ -109,7 +109,7 @@ import TestSupport
   @Test func sslRequestWithoutAHandshake() async throws {
     let tls = try await Self.context()
     for fault in [Fault.garbage, .close] {
-      for mode in [PostgresCheck.TLS.disable, .prefer] {
+      for mode in [TLSMode.disable, .prefer] {
         let kind = HealthCheck.Kind.postgres(PostgresCheck(depth: .sslRequest, tls: mode))
         let failure = try await failure(of: kind, script: Self.postgres(fault, after: .negotiation, tls))
         #expect(failure == nil)

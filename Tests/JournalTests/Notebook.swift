@@ -67,11 +67,15 @@ final class Notebook: Sendable {
 
 extension Journal.Limits {
   static var unhurried: Self {
-    Self(writeDelay: .seconds(3600), refreshInterval: .seconds(3600), retryInterval: .seconds(3600))
+    Self(
+      writeDelay: .seconds(3600), refreshInterval: .seconds(3600), retryInterval: .seconds(3600),
+      longestRetryInterval: .seconds(3600))
   }
 
   static var hurried: Self {
-    Self(writeDelay: .milliseconds(1), refreshInterval: .milliseconds(1), retryInterval: .milliseconds(5))
+    Self(
+      writeDelay: .milliseconds(1), refreshInterval: .milliseconds(1), retryInterval: .milliseconds(5),
+      longestRetryInterval: .milliseconds(5))
   }
 }
 

@@ -4,6 +4,12 @@ import Foundation
 package final class LebaProcess: Sendable {
   package let api: Endpoint
   package let directory: TemporaryDirectory
+  /// Where its journal is.
+  package let state: String
+  /// As `start` was given it.
+  package let configuration: String
+  /// Keeps the folder of the state, which is the first one's.
+  private let predecessor: LebaProcess?
   private let process: ChildProcess
 
   /// Starts `leba run` and waits until it says that it is ready: listeners open and every group with a first verdict.
@@ -11,32 +17,51 @@ package final class LebaProcess: Sendable {
   /// - Parameters:
   ///   - configuration: everything but `api` and `state_directory`, which are added in front.
   ///   - state: the directory of an earlier process whose state this one takes over; it must have ended.
+  ///   - launcher: a program that becomes the sidecar in the end, and its arguments: `unshare`, say.
   ///   - engine: of the data plane; what LEBA_ENGINE says where a test does not say, so that one switch runs everything on either.
   ///   - descriptorLimit: its RLIMIT_NOFILE, soft and hard.
   package static func start(
-    _ configuration: String, environment: [String: String] = [:], state: String? = nil,
-    engine: String? = ProcessInfo.processInfo.environment["LEBA_ENGINE"], descriptorLimit: Int? = nil, untilReady: Bool = true
+    _ configuration: String, environment: [String: String] = [:], state: String? = nil, launcher: [String] = [],
+    engine: String? = engineUnderTest, descriptorLimit: Int? = nil, untilReady: Bool = true
   ) async throws -> LebaProcess {
-    let leba = try LebaProcess(
-      configuration, environment: environment, state: state, engine: engine, descriptorLimit: descriptorLimit)
+    let limit = descriptorLimit.map { ["prlimit", "--nofile=\($0)", "--"] } ?? []
+    return try await LebaProcess(
+      configuration, environment: environment, state: state, launcher: launcher + limit, engine: engine
+    ).started(untilReady)
+  }
+
+  /// Which engine the environment asks for.
+  package static var engineUnderTest: String? { ProcessInfo.processInfo.environment["LEBA_ENGINE"] }
+
+  /// Ends it by SIGKILL, frozen or not, and starts another one on the same configuration and state.
+  package func restarted(untilReady: Bool = true) async throws -> LebaProcess {
+    process.signal(SIGKILL)
+    try await ended()
+    return try await LebaProcess(configuration, state: state, predecessor: self).started(untilReady)
+  }
+
+  private func started(_ untilReady: Bool) async throws -> LebaProcess {
     try await eventually("leba is \(untilReady ? "ready" : "live")") {
-      try leba.process.mustBeRunning()
-      return try await leba.get(untilReady ? "/health/ready" : "/health/live").status == 200
+      try process.mustBeRunning()
+      return try await get(untilReady ? "/health/ready" : "/health/live").status == 200
     }
-    return leba
+    return self
   }
 
   private init(
-    _ configuration: String, environment: [String: String], state: String?, engine: String?, descriptorLimit: Int?
+    _ configuration: String, environment: [String: String] = [:], state: String?, launcher: [String] = [],
+    engine: String? = LebaProcess.engineUnderTest, predecessor: LebaProcess? = nil
   ) throws {
-    let directory = try TemporaryDirectory()
+    directory = try TemporaryDirectory()
+    self.state = state ?? directory.file("state")
+    self.configuration = configuration
+    self.predecessor = predecessor
     let port = try FreePorts.next()
-    let own = "api: {address: \"127.0.0.1:\(port)\"}\nstate_directory: \(state ?? directory.file("state"))\n"
-    try directory.write(own + configuration + "\n", to: "config.yaml")
     api = .ip("127.0.0.1", port)
-    self.directory = directory
-    var command = [Self.binary, "run", "--config", directory.file("config.yaml")] + (engine.map { ["--engine", $0] } ?? [])
-    if let descriptorLimit { command = ["prlimit", "--nofile=\(descriptorLimit)", "--"] + command }
+    let own = "api: {address: \"\(api)\"}\nstate_directory: \(self.state)\n"
+    try directory.write(own + configuration + "\n", to: "config.yaml")
+    let command =
+      launcher + [Self.binary, "run", "--config", directory.file("config.yaml")] + (engine.map { ["--engine", $0] } ?? [])
     process = try ChildProcess(
       command[0], Array(command.dropFirst()), environment: environment, outputs: directory, name: "leba")
   }
@@ -61,8 +86,12 @@ package final class LebaProcess: Sendable {
   private init(following other: LebaProcess, configuration: String) throws {
     api = other.api
     directory = other.directory
+    state = other.state
+    self.configuration = other.configuration
+    predecessor = other
+    let engine = Self.engineUnderTest.map { ["--engine", $0] } ?? []
     process = try ChildProcess(
-      Self.binary, ["run", "--config", other.directory.file(configuration), "--take-over"], outputs: other.directory,
+      Self.binary, ["run", "--config", other.directory.file(configuration), "--take-over"] + engine, outputs: other.directory,
       name: "leba-\(UInt32.random(in: 0 ... .max))")
   }
 
@@ -95,6 +124,7 @@ package final class LebaProcess: Sendable {
 
   // MARK: The process
 
+  package var pid: Int32 { process.pid }
   package var isRunning: Bool { process.isRunning }
   package var log: String { process.errorOutput }
   package var residentMemory: Int { process.residentMemory }

@@ -52,17 +52,59 @@ package enum RequestOutcome: Sendable, Equatable {
   package var server: String? { if case .served(let name) = self { name } else { nil } }
 }
 
+extension RequestOutcome {
+  /// One request on a connection of its own. Blocks.
+  fileprivate init(of path: String, at endpoint: Endpoint) {
+    do {
+      let connection = try TCPConnection(to: endpoint)
+      let response = try HTTP.exchange("GET", path, headers: ["Connection": "close"], on: connection, endpoint)
+      self = response.status == 200 ? .served(by: response.body) : .failed("status \(response.status)")
+    } catch {
+      self = .failed("\(error)")
+    }
+  }
+}
+
 extension Load where Outcome == RequestOutcome {
   /// Each request on a new connection.
   package static func requests(to endpoint: Endpoint, clients: Int = 4, path: String = "/") -> Load {
-    Load(clients: clients) { _ in
-      do {
-        let connection = try TCPConnection(to: endpoint)
-        let response = try HTTP.exchange("GET", path, headers: ["Connection": "close"], on: connection, endpoint)
-        return response.status == 200 ? .served(by: response.body) : .failed("status \(response.status)")
-      } catch {
-        return .failed("\(error)")
-      }
+    Load(clients: clients) { _ in RequestOutcome(of: path, at: endpoint) }
+  }
+}
+
+/// A request and the time it took: for what must hold between the requests of different clients.
+package struct TimedRequest: Sendable {
+  package let began: ContinuousClock.Instant
+  package let ended: ContinuousClock.Instant
+  package let outcome: RequestOutcome
+}
+
+extension Load where Outcome == TimedRequest {
+  /// Each request on a new connection.
+  package static func timedRequests(to endpoint: Endpoint, clients: Int = 4, pause: Duration = .milliseconds(5)) -> Load {
+    Load(clients: clients, pause: pause) { _ in
+      let began = ContinuousClock.now
+      let outcome = RequestOutcome(of: "/", at: endpoint)
+      return TimedRequest(began: began, ended: .now, outcome: outcome)
     }
+  }
+}
+
+extension [TimedRequest] {
+  /// The servers as they demonstrably took over from each other: each is there for a request that began when one of the server
+  /// before it had been answered. Two that are active at once, or a way back, make it longer than the changes that were decided.
+  package var successions: [String] {
+    var chain: [(server: String, ended: ContinuousClock.Instant)] = []
+    for request in sorted(by: { $0.ended < $1.ended }) {
+      guard let server = request.outcome.server, server != chain.last?.server else { continue }
+      if let last = chain.last, request.began <= last.ended { continue }
+      chain.append((server, request.ended))
+    }
+    return chain.map(\.server)
+  }
+
+  /// Why those failed that began after `instant`.
+  package func failures(since instant: ContinuousClock.Instant) -> [String] {
+    filter { $0.began >= instant }.compactMap(\.outcome.failure)
   }
 }

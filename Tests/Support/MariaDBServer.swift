@@ -12,10 +12,19 @@ package final class MariaDBServer: Sendable {
   package let port: UInt16
   private let directory: TemporaryDirectory
   private let process = Mutex<ChildProcess?>(nil)
+  private let encryption: [String]
 
-  package init() async throws {
+  /// - Parameter certificate: what it offers TLS with; nil: it offers none.
+  package init(_ certificate: TestCertificate? = nil) async throws {
     port = try FreePorts.next()
     directory = try TemporaryDirectory()
+    encryption =
+      if let certificate {
+        [
+          "--ssl-cert=\(try directory.write(certificate.certificate, to: "certificate"))",
+          "--ssl-key=\(try directory.write(certificate.key, to: "key"))",
+        ]
+      } else { [] }
     if geteuid() == 0 {
       guard let owner = getpwnam(Self.owner) else { throw TestFailure("no user \(Self.owner)") }
       chown(directory.path, owner.pointee.pw_uid, owner.pointee.pw_gid)
@@ -37,7 +46,7 @@ package final class MariaDBServer: Sendable {
       [
         "--no-defaults", "--datadir=\(directory.file("data"))", "--socket=\(socket)", "--port=\(port)", "--bind-address=127.0.0.1",
         "--pid-file=\(directory.file("pid"))", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0",
-      ] + Self.smallFiles, outputs: directory, as: Self.owner)
+      ] + Self.smallFiles + encryption, outputs: directory, as: Self.owner)
     process.withLock { $0 = child }
     try await eventually("MariaDB on \(port) answers") {
       try child.mustBeRunning()

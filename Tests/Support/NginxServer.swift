@@ -29,6 +29,7 @@ package final class NginxServer: Sendable {
       worker_rlimit_nofile 16000;
       events { worker_connections 8000; }
       http {
+        log_format line "$status";
         access_log off;
         client_header_timeout \(requestTimeout);
         keepalive_timeout 600s;
@@ -43,7 +44,7 @@ package final class NginxServer: Sendable {
           listen \(endpointWithHeader) proxy_protocol;
           default_type text/plain;
           root \(directory.file("files"));
-          location = / { return 200 "\(name)"; }
+          location = / { access_log \(directory.file("served")) line; return 200 "\(name)"; }
           location = /client { return 200 "$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_port"; }
           location = /health { return 200 "ok"; }
           location = /slow { limit_rate 32k; sendfile on; sendfile_max_chunk 2k; }
@@ -66,6 +67,9 @@ package final class NginxServer: Sendable {
       return try await HTTP.get("/", from: endpoint).body == name
     }
   }
+
+  /// How many requests for `/` have arrived here, with an answer begun for each.
+  package var requestCount: Int { readFile(directory.file("served")).utf8.count { $0 == UInt8(ascii: "\n") } }
 
   package func kill() async throws {
     process.withLock { $0 }?.signal(SIGKILL)

@@ -89,6 +89,16 @@ package final class PostgresServer: Sendable {
     try await eventually("\(endpoint) offers TLS") { try await query("SHOW ssl") == "on" }
   }
 
+  /// From here on a write of `app` is acknowledged when a standby has it, too, and so is never lost with this server.
+  package func acknowledgeWhatAStandbyHas() async throws {
+    try await query("ALTER ROLE app SET synchronous_commit = 'remote_write'")
+    try await query("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    try await query("SELECT pg_reload_conf()")
+    try await eventually("the standby is waited for") {
+      try await query("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == "1"
+    }
+  }
+
   package var isInRecovery: Bool { get async throws { try await query("SELECT pg_is_in_recovery()") == "t" } }
 
   /// The server's log, from its first start on.

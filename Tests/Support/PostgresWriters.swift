@@ -3,7 +3,8 @@ import Synchronization
 /// Applications that each keep one session open, insert a row at a time, and open a new session after an error.
 package final class PostgresWriters: Sendable {
   package enum Outcome: Sendable {
-    case written(String)
+    /// Acknowledged by the server at this address.
+    case written(String, by: String)
     /// A session that had been established failed.
     case sessionFailed(number: Int, PostgresSession.Failure)
     /// A new session could not be had: refused, or broken before it was ready.
@@ -31,8 +32,9 @@ package final class PostgresWriters: Sendable {
       }
       let note = "row \(rowNumber.wrappingAdd(1, ordering: .relaxed).newValue)"
       do throws(PostgresSession.Failure) {
-        try current.session.query("INSERT INTO writes (note) VALUES ('\(note)')")
-        return .written(note)
+        let host = try current.session.query(
+          "INSERT INTO writes (note) VALUES ('\(note)') RETURNING host(inet_server_addr())")
+        return .written(note, by: host.first ?? "")
       } catch {
         sessions.withLock { $0[client] = nil }
         return .sessionFailed(number: current.number, error)
@@ -54,6 +56,12 @@ package final class PostgresWriters: Sendable {
     package let outcomes: [Outcome]
 
     package var written: [String] { outcomes.compactMap(\.note) }
+    /// The servers in the order in which they took writes.
+    package var successions: [String] {
+      outcomes.reduce(into: []) { hosts, outcome in
+        if case .written(_, let host) = outcome, host != hosts.last { hosts.append(host) }
+      }
+    }
     package var refused: [PostgresSession.Failure] {
       outcomes.compactMap { if case .refused(let failure) = $0 { failure } else { nil } }
     }
@@ -65,5 +73,5 @@ package final class PostgresWriters: Sendable {
 }
 
 extension PostgresWriters.Outcome {
-  package var note: String? { if case .written(let note) = self { note } else { nil } }
+  package var note: String? { if case .written(let note, _) = self { note } else { nil } }
 }

@@ -42,7 +42,7 @@ extension PostgresCheck {
     let database = map.value("database", .string(atMost: 63))
     let password = map.secret("password")
     let stated: Located<Depth>? = map.value("depth", .choice("a depth"))
-    let tls: Located<TLS>? = map.value("tls", .choice("a TLS mode"))
+    let tls: Located<TLSMode>? = map.value("tls", .choice("a TLS mode"))
     let lag = map.value("maximum_lag", .replicaLag)
     if let stated, stated.value == .role, !map.has("user") {
       map.reader.error("'depth: role' needs a user that may log in", "add user and password_file", at: stated.position)
@@ -93,10 +93,11 @@ extension MySQLCheck {
     // Names of users have at most 32 characters.
     let user = map.value("user", .string(atMost: 128))
     let password = map.secret("password")
+    let tls: Located<TLSMode>? = map.value("tls", .choice("a TLS mode"))
     if let password, !map.has("user") {
       map.reader.error("a password without a user", "add user, or remove the password", at: password.position)
     }
-    self.init(user: user?.value, password: password?.value)
+    self.init(user: user?.value, password: password?.value, tls: tls?.value ?? MySQLCheck().tls)
   }
 }
 

@@ -55,11 +55,11 @@ func makeProber(
       check: check, address: target.address, header: target.check.proxyProtocol, loop: loop, hashing: hashing, onEvent: onEvent)
   case .mysql(let check):
     let isPrivate = if case .unix = target.address { true } else { false }
-    return SessionProber(address: target.address, header: target.check.proxyProtocol, loop: loop, onEvent: onEvent) {
-      MySQLConversation(check, linkIsPrivate: isPrivate)
+    return SessionProber(address: target.address, header: target.check.proxyProtocol, loop: loop, onEvent: onEvent) { mayEncrypt in
+      MySQLConversation(check, link: isPrivate ? .local : mayEncrypt ? .open : .openWithoutTLS)
     }
   case .redis(let check):
-    return SessionProber(address: target.address, header: target.check.proxyProtocol, loop: loop, onEvent: onEvent) {
+    return SessionProber(address: target.address, header: target.check.proxyProtocol, loop: loop, onEvent: onEvent) { _ in
       RedisConversation(check)
     }
   case .exec(let check):

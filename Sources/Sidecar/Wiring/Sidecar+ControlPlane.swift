@@ -70,6 +70,6 @@ extension Sidecar: ControlPlane {
 
   func metrics() async -> [MetricFamily] {
     proxyMetrics() + discoveryMetrics() + [await ignoredTextMetrics()] + probeMetrics() + hostMetrics()
-      + [await phaseMetrics()]
+      + [await phaseMetrics(), journalMetrics]
   }
 }

@@ -1,6 +1,7 @@
 import ControlAPI
 import Discovery
 import Health
+import Journal
 import LebaConfiguration
 import Model
 import Proxy
@@ -124,6 +125,13 @@ extension Sidecar {
         "leba_host_stall_seconds_total", .counter, help: "How late they fired, in all; given back to the probes in flight.",
         samples: [.init([], lateness.total.seconds)]),
     ]
+  }
+
+  var journalMetrics: MetricFamily {
+    let isOpen = if case .open = journal.state { true } else { false }
+    return MetricFamily(
+      "leba_journal_up", .gauge, help: "1 while state and history are written to the disk.",
+      samples: [.init([], isOpen ? 1 : 0)])
   }
 
   func probeMetrics() -> [MetricFamily] {

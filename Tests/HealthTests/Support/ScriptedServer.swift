@@ -23,6 +23,7 @@ final class ScriptedServer: Sendable {
   /// What a script may do with a connection.
   struct Connection {
     fileprivate let channel: any Channel
+    var id: ObjectIdentifier { ObjectIdentifier(channel) }
 
     func send(_ bytes: [UInt8]) { channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil) }
     func send(_ text: String) { send(Array(text.utf8)) }
@@ -30,9 +31,12 @@ final class ScriptedServer: Sendable {
       let channel = channel
       channel.eventLoop.scheduleTask(in: delay) { channel.writeAndFlush(ByteBuffer(string: text), promise: nil) }
     }
-    /// What is sent and received from here on is encrypted. What was received in the same read is not.
-    func startTLS(_ context: NIOSSLContext) {
+    /// What is sent and received from here on is encrypted. What was received in the same read is not, unless it is given.
+    func startTLS(_ context: NIOSSLContext, received bytes: [UInt8] = []) {
       try? channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context), position: .first)
+      if bytes.isEmpty { return }
+      channel.pipeline.fireChannelRead(ByteBuffer(bytes: bytes))
+      channel.pipeline.fireChannelReadComplete()
     }
     func close() { channel.close(promise: nil) }
     func reset() {

@@ -9,10 +9,30 @@ import NIOCore
 /// `max_connect_errors`, and after that many nobody on this host gets in until FLUSH HOSTS: HAProxy's `mysql-check` without a user,
 /// which reads the greeting and hangs up, is documented to end that way. A login that is refused is not counted. It
 /// leaves a line in the server's log; a user `leba` without rights (`CREATE USER leba`) spares it that.
+///
+/// `tls: prefer` encrypts where a user logs in and the server offers it. Where nobody is named there is nothing to hide, and a handshake
+/// for each probe would cost the server more than the probe.
+///
+/// An account of `caching_sha2_password` that the server has not cached must send the password itself, over TLS or a unix socket. The
+/// other way, RSA with a public key that the server sends, is not spoken: the key comes from whoever answers, and servers of this age
+/// offer TLS.
 struct MySQLConversation: Conversation {
+  /// Who else may hear what is said.
+  enum Link {
+    /// A unix socket: nobody.
+    case local
+    /// Everybody on the way, before TLS begins.
+    case open
+    /// The handshake has failed, and the check does not insist.
+    case openWithoutTLS
+    case encrypted
+  }
+
   private enum State {
     case connecting
     case greeting
+    /// The login follows when TLS has begun.
+    case securing(MySQLGreeting)
     case login(MySQLPassword)
     /// The server was given an answer that it must refuse, and this is what will be reported.
     case declined(ProbeFailure)
@@ -23,27 +43,31 @@ struct MySQLConversation: Conversation {
   private enum Capability {
     static let longPassword: UInt32 = 1 << 0
     static let protocol41: UInt32 = 1 << 9
+    static let tls: UInt32 = 1 << 11
     static let secureConnection: UInt32 = 1 << 15
     static let pluginAuthentication: UInt32 = 1 << 19
+    static let required = protocol41 | secureConnection
+    static let known = required | longPassword | pluginAuthentication
   }
 
   private static let quit: [UInt8] = MySQLPacketReader.packet([0x01], sequence: 0)
   private static let ping: [UInt8] = MySQLPacketReader.packet([0x0e], sequence: 0)
 
   private let check: MySQLCheck
-  private let linkIsPrivate: Bool
+  private var link: Link
   private var state = State.connecting
   private var reader = MySQLPacketReader()
 
-  init(_ check: MySQLCheck, linkIsPrivate: Bool) {
+  init(_ check: MySQLCheck, link: Link) {
     self.check = check
-    self.linkIsPrivate = linkIsPrivate
+    self.link = link
   }
 
   var waitingFor: String {
     switch state {
     case .connecting: "connection"
     case .greeting: "greeting"
+    case .securing: "TLS handshake"
     case .login, .declined: "answer to the login"
     case .ready, .pinging: "answer to the ping"
     }
@@ -52,7 +76,7 @@ struct MySQLConversation: Conversation {
   /// Inside the handshake there is no way to say good-bye.
   var farewell: [UInt8]? {
     switch state {
-    case .connecting, .greeting, .login, .declined: nil
+    case .connecting, .greeting, .securing, .login, .declined: nil
     case .ready, .pinging: Self.quit
     }
   }
@@ -71,7 +95,10 @@ struct MySQLConversation: Conversation {
     var steps: [ConversationStep] = []
     do throws(ProbeFailure) {
       for packet in try reader.append(bytes) { steps += try received(packet) }
+      // Bytes from before TLS would be taken for what comes under its protection.
+      if case .securing = state, !reader.isEmpty { throw Self.spokeBeforeTLS }
     } catch {
+      if case .securing = state { steps = [] }
       steps.append(.fail(error))
     }
     return steps
@@ -84,7 +111,9 @@ struct MySQLConversation: Conversation {
     case .connecting:
       throw ProbeFailure(.protocolError, "not a MySQL server: it spoke too early")
     case .greeting:
-      return [.send(try login(MySQLGreeting(packet.payload), sequence: packet.sequence &+ 1))]
+      return try greeted(MySQLGreeting(packet.payload))
+    case .securing:
+      throw Self.spokeBeforeTLS
     case .login(let method):
       return try continueLogin(packet, method)
     case .declined(let failure):
@@ -105,28 +134,64 @@ struct MySQLConversation: Conversation {
     throw error.failure
   }
 
-  private mutating func login(_ greeting: MySQLGreeting, sequence: UInt8) throws(ProbeFailure) -> [UInt8] {
-    let required = Capability.protocol41 | Capability.secureConnection
-    guard greeting.capabilities & required == required else {
+  private mutating func greeted(_ greeting: MySQLGreeting) throws(ProbeFailure) -> [ConversationStep] {
+    guard greeting.capabilities & Capability.required == Capability.required else {
       throw ProbeFailure(.badResponse, "the server is too old: it does not speak the protocol of MySQL 4.1")
     }
+    guard wantsTLS else { return [.send(login(greeting, sequence: 1))] }
+    if greeting.capabilities & Capability.tls != 0 {
+      state = .securing(greeting)
+      let request = opening(greeting.capabilities & (Capability.known | Capability.tls))
+      return [.send(MySQLPacketReader.packet(request, sequence: 1)), .startTLS(isOptional: check.tls == .prefer)]
+    }
+    if check.tls == .prefer { return [.send(login(greeting, sequence: 1))] }
+    // Somebody who is nobody, and is refused: to hang up would be counted towards `max_connect_errors`.
+    let login = login(greeting, as: nil, sequence: 1)
+    state = .declined(ProbeFailure(.authentication, "the server does not offer TLS, which `tls: require` asks for"))
+    return [.send(login)]
+  }
+
+  private var wantsTLS: Bool {
+    switch (link, check.tls) {
+    case (.open, .require): true
+    case (.open, .prefer): check.user != nil
+    case (.open, .disable), (.local, _), (.openWithoutTLS, _), (.encrypted, _): false
+    }
+  }
+
+  mutating func secured() -> [ConversationStep] {
+    guard case .securing(let greeting) = state else { return [] }
+    link = .encrypted
+    return [.send(login(greeting, sequence: 2))]
+  }
+
+  private mutating func login(_ greeting: MySQLGreeting, sequence: UInt8) -> [UInt8] {
+    login(greeting, as: check.user, sequence: sequence)
+  }
+
+  private mutating func login(_ greeting: MySQLGreeting, as user: String?, sequence: UInt8) -> [UInt8] {
     let method = greeting.plugin.flatMap { MySQLPassword(rawValue: $0) } ?? .native
     // A server that wants it in the clear asks again, and is answered then.
     let chosen = method == .clear ? .native : method
     state = .login(chosen)
-    let capabilities = (required | Capability.longPassword | Capability.pluginAuthentication) & greeting.capabilities
-    let response = chosen.response(password, nonce: greeting.nonce)
-    var payload: [UInt8] = []
-    // Capabilities, the largest packet, utf8mb4, 23 zeros.
-    for number in [capabilities, 1 << 24] {
-      for shift in stride(from: 0, to: 32, by: 8) { payload.append(UInt8(truncatingIfNeeded: number >> shift)) }
-    }
-    payload += [45] + [UInt8](repeating: 0, count: 23)
-    payload += Array((check.user ?? "leba").utf8) + [0]
+    let isEncrypted = link == .encrypted
+    let capabilities = greeting.capabilities & (isEncrypted ? Capability.known | Capability.tls : Capability.known)
+    let response = user == nil ? [] : chosen.response(password, nonce: greeting.nonce)
+    var payload = opening(capabilities)
+    payload += Array((user ?? "leba").utf8) + [0]
     // 20 or 32 bytes, or none.
     payload += [UInt8(truncatingIfNeeded: response.count)] + response
     if capabilities & Capability.pluginAuthentication != 0 { payload += Array(chosen.rawValue.utf8) + [0] }
     return MySQLPacketReader.packet(payload, sequence: sequence)
+  }
+
+  /// What a login begins with, and all there is of a request for TLS: capabilities, the largest packet, utf8mb4, 23 zeros.
+  private func opening(_ capabilities: UInt32) -> [UInt8] {
+    var payload: [UInt8] = []
+    for number in [capabilities, 1 << 24] {
+      for shift in stride(from: 0, to: 32, by: 8) { payload.append(UInt8(truncatingIfNeeded: number >> shift)) }
+    }
+    return payload + [45] + [UInt8](repeating: 0, count: 23)
   }
 
   private mutating func continueLogin(
@@ -142,7 +207,7 @@ struct MySQLConversation: Conversation {
     case (0x01, 0x03) where method == .cachingSHA2:
       return []
     case (0x01, 0x04) where method == .cachingSHA2:
-      let answer = linkIsPrivate ? MySQLPassword.clear.response(password, nonce: []) : decline(Self.fullExchange)
+      let answer = linkIsPrivate ? MySQLPassword.clear.response(password, nonce: []) : decline(fullExchange)
       return [.send(MySQLPacketReader.packet(answer, sequence: next))]
     default:
       throw ProbeFailure(.protocolError, "not an answer to a MySQL login")
@@ -177,8 +242,20 @@ struct MySQLConversation: Conversation {
 
   private var password: String { check.user == nil ? "" : check.password?.revealed ?? "" }
 
-  private static let fullExchange = ProbeFailure(
-    .authentication,
-    "the server has not cached this user's password (caching_sha2_password) and wants it over TLS, which probes of MySQL do not speak:"
-      + " use mysql_native_password, a unix socket, or log in once over TLS")
+  private var linkIsPrivate: Bool {
+    switch link {
+    case .local, .encrypted: true
+    case .open, .openWithoutTLS: false
+    }
+  }
+
+  private var fullExchange: ProbeFailure {
+    let obstacle = check.tls == .disable ? "`tls: disable` forbids" : "it does not offer"
+    return ProbeFailure(
+      .authentication,
+      "the server has not cached this user's password (caching_sha2_password) and wants it over TLS, which \(obstacle):"
+        + " use TLS, a unix socket or an account of mysql_native_password")
+  }
+
+  private static let spokeBeforeTLS = ProbeFailure(.protocolError, "the server spoke in the clear after TLS was asked for")
 }

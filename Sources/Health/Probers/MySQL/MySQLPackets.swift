@@ -14,6 +14,9 @@ struct MySQLPacketReader {
 
   private var buffer: [UInt8] = []
 
+  /// Nothing of another packet has arrived.
+  var isEmpty: Bool { buffer.isEmpty }
+
   /// - Throws: for a length that no packet of this conversation has.
   mutating func append(_ bytes: some Sequence<UInt8>) throws(ProbeFailure) -> [Packet] {
     buffer += bytes

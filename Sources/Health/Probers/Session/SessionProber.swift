@@ -11,21 +11,25 @@ final class SessionProber<Talk: Conversation>: Prober {
     var talk: Talk
     /// Has answered a probe: from here on its end is that of a kept session.
     var isEstablished = false
+    /// A TLS handshake is under way, and another connection may do without.
+    var isTryingTLS = false
   }
 
-  private let makeTalk: () -> Talk
+  private let makeTalk: (_ mayEncrypt: Bool) -> Talk
   private let address: Model.SocketAddress
   private let header: ProxyProtocol?
   private let loop: any EventLoop
   private let onEvent: (ProberEvent) -> Void
   private var session: Session?
   private var isProbing = false
+  /// Why TLS, which is optional, is not asked for any more in this probe.
+  private var setback: ProbeFailure?
 
   var keepsSession: Bool { session != nil }
 
   init(
     address: Model.SocketAddress, header: ProxyProtocol?, loop: any EventLoop, onEvent: @escaping (ProberEvent) -> Void,
-    talk: @escaping () -> Talk
+    talk: @escaping (_ mayEncrypt: Bool) -> Talk
   ) {
     self.address = address
     self.header = header
@@ -36,6 +40,7 @@ final class SessionProber<Talk: Conversation>: Prober {
 
   func begin() {
     isProbing = true
+    setback = nil
     if session == nil { connect() } else { perform(session?.talk.ask() ?? []) }
   }
 
@@ -54,7 +59,7 @@ final class SessionProber<Talk: Conversation>: Prober {
 
   private func connect() {
     let link = Link(to: address, header: header, on: loop) { [weak self] event in self?.received(event) }
-    session = Session(link: link, talk: makeTalk())
+    session = Session(link: link, talk: makeTalk(setback == nil))
   }
 
   private func received(_ event: Link.Event) {
@@ -62,11 +67,13 @@ final class SessionProber<Talk: Conversation>: Prober {
     case .connected:
       perform(session?.talk.connected() ?? [])
     case .secured:
-      break
+      session?.isTryingTLS = false
+      perform(session?.talk.secured() ?? [])
     case .received(let bytes):
       perform(session?.talk.received(bytes) ?? [])
     case .ended(let failure):
       guard let phase = session?.talk.waitingFor else { return }
+      if session?.isTryingTLS == true, isProbing { return goOnInTheClear(after: failure) }
       fail(isProbing ? ProbeFailure(failure.kind, "\(failure.detail) (waiting for the \(phase))") : failure)
     }
   }
@@ -77,6 +84,7 @@ final class SessionProber<Talk: Conversation>: Prober {
       guard let session else { return }
       switch step {
       case .send(let bytes): session.link.send(bytes)
+      case .startTLS(let isOptional): startTLS(isOptional: isOptional)
       case .pass:
         self.session?.isEstablished = true
         pass()
@@ -95,6 +103,22 @@ final class SessionProber<Talk: Conversation>: Prober {
     onEvent(.passed(nil, nil))
   }
 
+  private func startTLS(isOptional: Bool) {
+    do throws(ProbeFailure) {
+      let client = try TLSClient(TLSCheck())
+      session?.isTryingTLS = isOptional
+      session?.link.startTLS(client)
+    } catch {
+      fail(error)
+    }
+  }
+
+  private func goOnInTheClear(after failure: ProbeFailure) {
+    session?.link.close()
+    setback = failure
+    connect()
+  }
+
   private func leaveIdle() {
     let wasProbing = isProbing
     stop()
@@ -109,6 +133,8 @@ final class SessionProber<Talk: Conversation>: Prober {
 
   private func fail(_ failure: ProbeFailure) {
     guard let session else { return }
+    // Of two refusals the first is about what was asked for.
+    let failure = failure.kind == .authentication ? setback ?? failure : failure
     let (wasProbing, wasEstablished) = (isProbing, session.isEstablished)
     stop()
     onEvent(wasProbing ? .failed(failure, sessionEnded: wasEstablished) : .sessionEnded(failure))
