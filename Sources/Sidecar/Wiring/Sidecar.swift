@@ -55,7 +55,7 @@ final class Sidecar: Sendable {
       self.loop = loop
       proxy = try Proxy(settings: proxySettings) { signal in loop.post(.dataPathFailed(signal)) }
       for listener in configuration.listeners { try proxy.open(listener) }
-      health = HealthChecker(seed: .random(in: .min ... .max), logger: logger) { report in loop.post(.probeFinished(report)) }
+      health = HealthChecker(seed: .random(in: .min ... .max), logger: logger) { reports in loop.post(reports) }
       let resolver = try CurrentDiscovery(
         configuration.resolver, ownListeners: configuration.listeners.map(\.address) + [configuration.apiAddress]
       ) { settings, ownListeners throws(DiscoveryError) in
