@@ -43,7 +43,7 @@ package struct Engine: Sendable {
   package var table: RoutingTable { RoutingTable(generation: generation, groups: slots.compactMap { $0?.group.announcedRoute }) }
 
   /// The earliest instant at which time alone could change something.
-  package var nextDeadline: Instant? { [deadlines.earliest, maintenance.due, memoriesExpire].compactMap { $0 }.min() }
+  package var nextDeadline: Instant? { earlier(earlier(deadlines.earliest, maintenance.due), memoriesExpire) }
 
   package mutating func handle(_ event: Event, now: Instant) -> [Effect] {
     switch event {
@@ -120,6 +120,11 @@ package struct Engine: Sendable {
     if round.changesRoutes { generation += 1 }
     return round.effects(generation: generation)
   }
+}
+
+private func earlier(_ a: Instant?, _ b: Instant?) -> Instant? {
+  guard let a, let b else { return a ?? b }
+  return min(a, b)
 }
 
 extension Engine.Slot {

@@ -12,7 +12,7 @@ extension Group {
     switch report.outcome {
     case .passed(let latency, let role, let replication):
       if let role { members[position].proveRole(role, replication: replication, now: now) }
-      change = members[position].health.probePassed(check: check, latency: latency, now: now)
+      change = members[position].health.probePassed(check: check, latency: latency, found: report.found, now: now)
     case .failed(let failure) where failure.kind == .local:
       // This host could not even ask. That says nothing about the member.
       change = .none
@@ -26,6 +26,18 @@ extension Group {
     if member.provesRole, member.role(at: now) != roleBefore, member.role(at: now) != .unknown {
       outcome.record(.roleChanged, to: member.id, reason: .roleReported(member.role(at: now)), evidence: [member.evidence(at: now)])
     }
+  }
+
+  /// Takes in a pass that changes nothing but how long ago the member passed, how often, and how fast.
+  ///
+  /// - Returns: false where it may change more, or the group has yet to hear what is known about this host. Nothing was done then.
+  mutating func takeRoutinePass(_ report: ProbeReport, suspicion: NetworkSuspicion, now: Instant) -> Bool {
+    // Only a predictive group judges by the score.
+    guard case .passed(let latency, nil, nil) = report.outcome, specification.predictive == nil, network == suspicion,
+      let position = position(report.member.backend), members[position].expectsPass
+    else { return false }
+    let check = members[position].check
+    return members[position].health.probePassed(check: check, latency: latency, found: report.found, now: now) == .none
   }
 
   mutating func dataPathFailed(_ signal: DataPathSignal, now: Instant, into outcome: inout Outcome) {
@@ -69,6 +81,11 @@ extension Group {
 }
 
 extension Member {
+  /// It is up and flawless, not degraded by a score that nobody asks for any more, and nothing is to be learned from an answer but its time.
+  fileprivate var expectsPass: Bool {
+    isFlawless && degradation == 0 && !isFailing && !provesRole && (reach.state == .answering || address.isOnThisHost)
+  }
+
   /// It is up, and has not failed since its last pass.
   fileprivate var isFlawless: Bool { health.isUp && health.failures == 0 }
 }

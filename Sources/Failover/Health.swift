@@ -43,9 +43,12 @@ package struct Health: Hashable, Sendable {
   /// How well it works, 0 to 100 (see `Performance`); nil before the first probe.
   package var score: Int? { performance.score }
 
-  package mutating func probePassed(check: HealthCheck, latency: Duration = .zero, now: Instant) -> Change {
+  /// - Parameter found: when it passed, where that was before `now`.
+  package mutating func probePassed(
+    check: HealthCheck, latency: Duration = .zero, found: Instant? = nil, now: Instant
+  ) -> Change {
     performance.probePassed(latency: latency)
-    passedAt = now
+    passedAt = min(found ?? now, now)
     failureCount = 0
     passes = passes == .max ? .max : passes + 1
     switch state {

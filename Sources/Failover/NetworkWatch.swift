@@ -30,6 +30,9 @@ struct NetworkWatch: Hashable, Sendable {
   /// Slots of the groups that a suspicion is about.
   var affected: Set<Int> = []
 
+  /// Nobody has fallen silent since the last answer: another answer is no news.
+  var isQuiet: Bool { fallen == 0 }
+
   /// A member that had answered was silent. `answering` is without it by now.
   ///
   /// - Returns: the number of the run it fell in, and whether this host is suspected since just now.

@@ -18,9 +18,10 @@ package final class HealthChecker: Sendable {
   /// Held while work is handed to the loop: nothing may be handed to a loop that has shut down.
   private let isStopped = Mutex(false)
 
-  /// `seed` decides how probes are spread in time, and nothing else. `onReport` is called on the event loop's thread and
-  /// must not block it.
-  package init(seed: UInt64, logger: Logger, onReport: @escaping @Sendable (ProbeReport) -> Void) {
+  /// `seed` decides how probes are spread in time, and nothing else. `onReports` is called on the event loop's thread and
+  /// must not block it. What was found in one moment is told in one call, in order; nothing that could lead to a decision waits for what
+  /// comes after it.
+  package init(seed: UInt64, logger: Logger, onReports: @escaping @Sendable ([ProbeReport]) -> Void) {
     threads = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = threads.next()
     let runner = NIOLoopBoundBox<ProbeRunner?>.makeEmptyBox(valueType: ProbeRunner.self, eventLoop: loop)
@@ -30,7 +31,7 @@ package final class HealthChecker: Sendable {
     hashing.start()
     loop.execute {
       runner.value = ProbeRunner(
-        loop: loop, hashing: hashing, seed: seed, logger: logger, ledger: ledger, onReport: onReport)
+        loop: loop, hashing: hashing, seed: seed, logger: logger, ledger: ledger, onReports: onReports)
     }
   }
 

@@ -2,10 +2,13 @@
 package struct ProbeReport: Hashable, Sendable {
   package let member: MemberKey
   package let outcome: ProbeOutcome
+  /// Nil: as it is told. A pass that is no news may be told a moment later.
+  package let found: Instant?
 
-  package init(member: MemberKey, outcome: ProbeOutcome) {
+  package init(member: MemberKey, outcome: ProbeOutcome, found: Instant? = nil) {
     self.member = member
     self.outcome = outcome
+    self.found = found
   }
 }
 

@@ -213,7 +213,7 @@ import TestSupport
     let port = try RefusingPort()
     let lines = LogLines()
     let counter = Counter()
-    let checker = HealthChecker(seed: 1, logger: Logger(label: "test", factory: { _ in lines })) { _ in counter.add() }
+    let checker = HealthChecker(seed: 1, logger: Logger(label: "test", factory: { _ in lines })) { for _ in $0 { counter.add() } }
     checker.replace([ProbeTarget(.tcp, at: port.address)], of: "g")
     try await eventually("reports") { counter.value >= 5 }
     try port.listen(backlog: 100)

@@ -129,7 +129,9 @@ struct ExhaustiveTests {
 
     private mutating func feed(_ event: Event) throws {
       let before = engine
-      try audit(.event(event), before, engine.handle(event, now: now))
+      let done = engine.handle(event, now: now)
+      try report(ShortcutAuditor.violations(event, before: before, effects: done, after: engine, now: now))
+      try audit(.event(event), before, done)
     }
 
     private mutating func audit(_ input: Input, _ before: Engine, _ done: [Effect]) throws {

@@ -268,6 +268,10 @@ struct World {
   private mutating func audit(_ input: Input, _ apply: (inout Engine) -> [Effect]) {
     let before = engine
     let effects = apply(&engine)
+    if sabotage == .none, case .event(let event) = input {
+      wrong += ShortcutAuditor.violations(event, before: before, effects: effects, after: engine, now: now)
+      if inputs % 64 == 0 { wrong += ShortcutAuditor.deepViolations(event, before: before, after: engine, now: now) }
+    }
     judge(input, before, effects)
   }
 

@@ -41,7 +41,7 @@ func makeProber(
 ) -> any Prober {
   switch target.check.kind {
   case .tcp:
-    let wantsSentinel = !isForOneProbe && target.check.keepsSentinel && target.check.interval <= TCPProber.longestInterval
+    let wantsSentinel = !isForOneProbe && target.check.wantsSentinel
     return TCPProber(address: target.address, wantsSentinel: wantsSentinel, connector: connector, onEvent: onEvent)
   case .tls(let check):
     return TLSProber(check: check, address: target.address, header: target.check.proxyProtocol, loop: loop, onEvent: onEvent)

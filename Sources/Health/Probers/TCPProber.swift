@@ -39,7 +39,7 @@ final class TCPProber: Prober {
 
   func begin() {
     do {
-      probe = try connector.connect(to: address, for: self)
+      probe = try connector.connect(to: address, for: .prober(self))
     } catch {
       fail(error)
     }
@@ -48,7 +48,7 @@ final class TCPProber: Prober {
   func timeOut(after timeout: Duration) -> ProbeFailure {
     if let probe { connector.close(probe) }
     probe = nil
-    let failure = ProbeFailure(.timedOut, "no connection within \(timeout.text)")
+    let failure = ProbeFailure.noConnection(within: timeout)
     confirm(failure)
     return failure
   }

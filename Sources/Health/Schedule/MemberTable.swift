@@ -70,6 +70,12 @@ struct MemberTable: Sendable {
     return ProbeTarget(member: key, address: member.address, check: check)
   }
 
+  /// What `target` says but for whom it is about.
+  func question(_ number: Number) -> (address: SocketAddress, check: HealthCheck)? {
+    guard let member = member(number), let check = checks.value(member.check) else { return nil }
+    return (member.address, check)
+  }
+
   mutating func add(_ target: ProbeTarget, as number: Number) {
     let group = groups.take(target.member.group)
     while firsts.count <= Int(group) { firsts.append(0) }

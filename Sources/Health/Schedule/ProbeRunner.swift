@@ -9,35 +9,47 @@ final class ProbeRunner {
 
   /// Descriptors and SYNs in flight at one time; more members than this are probed in turn.
   private static let maximumInFlight = 512
+  /// So many plain connects are begun before those that have answered already are heard: their latency is not to be that of all the others.
+  private static let begunAtOnce = 64
+  /// So long may passes that are no news wait for others of a large plan: a wake-up of the control loop costs more than what a pass says.
+  private static let longestWait = Duration.milliseconds(10)
 
   private let loop: any EventLoop
   private let hashing: NIOThreadPool
   private let connector: Connector
   private let logger: Logger
   private let ledger: ProbeLedger
-  private let onReport: (ProbeReport) -> Void
+  private let onReports: ([ProbeReport]) -> Void
   private var random: SeededGenerator
   private var schedule = ProbeSchedule(maximumInFlight: ProbeRunner.maximumInFlight)
+  private var connects = PlainConnects()
+  /// All others.
   private var active: [Number: Activity] = [:]
   private var lastSerial: UInt64 = 0
   /// Of the probes in flight: when they are late, and then when their time is over.
   private var timeouts = DeadlineHeap()
   private var companions = Companions()
   private var failures = FailurePool()
+  private var lateness = HostLateness() { didSet { ledger.withLateness { $0 = lateness } } }
+  /// What was found and not told yet, the oldest first, because none of it is urgent.
+  private var found: [ProbeReport] = []
+  private var oldestFound = Instant.now
+  private lazy var presence = Presence(of: self)
   private var alarm: (at: Instant, task: Scheduled<Void>)?
   private var isLooking = false
 
   init(
     loop: any EventLoop, hashing: NIOThreadPool, seed: UInt64, logger: Logger, ledger: ProbeLedger,
-    onReport: @escaping (ProbeReport) -> Void
+    onReports: @escaping ([ProbeReport]) -> Void
   ) {
     self.loop = loop
     self.hashing = hashing
-    self.connector = Connector(loop: loop)
+    connector = Connector(loop: loop)
     self.random = SeededGenerator(seed: seed)
     self.logger = logger
     self.ledger = ledger
-    self.onReport = onReport
+    self.onReports = onReports
+    connector.onNews = { [weak presence] in presence?.owner.hearNews() }
   }
 
   func replace(_ targets: [ProbeTarget], of group: GroupName) {
@@ -64,7 +76,7 @@ final class ProbeRunner {
   }
 
   func stop() {
-    for number in Array(active.keys) + companions.numbers { drop(number) }
+    for number in connects.numbers + Array(active.keys) + companions.numbers { drop(number) }
     alarm?.task.cancel()
     alarm = nil
     schedule = ProbeSchedule(maximumInFlight: 0)
@@ -90,6 +102,7 @@ final class ProbeRunner {
   /// Ends what is going on with a member.
   private func drop(_ number: Number) {
     timeouts.remove(number)
+    if let connect = connects.remove(number) { connector.close(connect.ticket) }
     active.removeValue(forKey: number)?.prober.stop()
     companions.remove(number)?.prober.stop()
   }
@@ -103,10 +116,42 @@ final class ProbeRunner {
     while let next = schedule.nextLook {
       let now = Instant.now
       guard next <= now else { break }
-      for number in schedule.start(now: now) { begin(number) }
-      connector.harvest()
+      begin(schedule.start(now: now)[...])
     }
+    connector.expectNews()
     setAlarm()
+    // A small plan does not look again so soon.
+    if let alarm, alarm.at <= oldestFound + Self.longestWait { return }
+    tell()
+  }
+
+  private func begin(_ numbers: ArraySlice<Number>) {
+    var rest = numbers
+    while !rest.isEmpty {
+      let some = rest.prefix(Self.begunAtOnce)
+      for number in some { begin(number) }
+      harvest()
+      for number in some { limit(number) }
+      rest = rest.dropFirst(some.count)
+    }
+  }
+
+  private func harvest() {
+    connector.harvest { member, failure, now in self.connectEnded(member, failure, now: now) }
+  }
+
+  private func hearNews() {
+    isLooking = true
+    harvest()
+    isLooking = false
+    look()
+  }
+
+  private func tell() {
+    if found.isEmpty { return }
+    let reports = found
+    found = []
+    onReports(reports)
   }
 
   private func setAlarm() {
@@ -116,9 +161,9 @@ final class ProbeRunner {
       if alarm.at <= next { return }
       alarm.task.cancel()
     }
-    let task = loop.assumeIsolated().scheduleTask(deadline: next.deadline) { [weak self] in
-      guard let self else { return }
-      self.wake(due: next)
+    let task = loop.assumeIsolated().scheduleTask(deadline: next.deadline) { [weak presence] in
+      guard let runner = presence?.owner else { return }
+      runner.wake(due: next)
     }
     alarm = (next, task)
   }
@@ -126,11 +171,11 @@ final class ProbeRunner {
   private func wake(due: Instant) {
     alarm = nil
     let now = Instant.now
-    ledger.withLateness { $0.woke(at: now, due: due) }
+    lateness.woke(at: now, due: due)
     // Not one look for each that ends, but one for all.
     isLooking = true
     // What has been answered meanwhile is not too late.
-    connector.harvest()
+    harvest()
     expire(now: now)
     isLooking = false
     look()
@@ -138,13 +183,13 @@ final class ProbeRunner {
 
   private func expire(now: Instant) {
     while let number = timeouts.popExpired(at: now) {
-      guard let activity = active[number], let probe = activity.probe else { continue }
+      guard let probe = connects[number]?.probe ?? active[number]?.probe else { continue }
       if probe.isWatched {
         doubt(number, probe, now: now)
       } else if let deadline = extendedDeadline(of: probe, now: now) {
         timeouts.set(number, at: deadline)
       } else {
-        finish(number, .failed(activity.prober.timeOut(after: probe.timeout)))
+        timeOut(number, probe)
       }
     }
     while let (number, activity) = companions.popExpired(at: now) {
@@ -157,11 +202,46 @@ final class ProbeRunner {
     }
   }
 
+  private func timeOut(_ number: Number, _ probe: Activity.Probe) {
+    if let connect = connects.remove(number) {
+      connector.close(connect.ticket)
+      ended(number, .failed(.noConnection(within: probe.timeout)))
+    } else if let activity = active[number] {
+      finish(number, .failed(activity.prober.timeOut(after: probe.timeout)))
+    }
+  }
+
   private func extendedDeadline(of probe: Activity.Probe, now: Instant) -> Instant? {
-    ledger.withLateness { $0.extendedDeadline(start: probe.start, timeout: probe.timeout, before: probe.lateness, now: now) }
+    lateness.extendedDeadline(start: probe.start, timeout: probe.timeout, before: probe.lateness, now: now)
   }
 
   private func begin(_ number: Number) {
+    guard let (address, check) = ledger.withTable({ $0.question(number) }) else { return }
+    guard check.isPlainConnect else { return beginConversation(number) }
+    do {
+      let probe = makeProbe(timeout: check.timeout)
+      connects.add(
+        PlainConnects.Connect(probe: probe, ticket: try connector.connect(to: address, for: .member(number))), of: number)
+    } catch {
+      ended(number, .failed(error))
+    }
+  }
+
+  /// Sets the limits of a plain connect, unless it is over.
+  private func limit(_ number: Number) {
+    guard let probe = connects[number]?.probe, let check = ledger.withTable({ $0.question(number) })?.check else { return }
+    let patience = patience(with: number, check)
+    connects.setWatched(patience != nil, number)
+    timeouts.set(number, at: probe.start + (patience ?? probe.timeout))
+  }
+
+  private func connectEnded(_ number: Number, _ failure: ProbeFailure?, now: Instant) {
+    guard let connect = connects.remove(number) else { return }
+    let outcome = failure.map(ProbeOutcome.failed) ?? .passed(latency: now - connect.probe.start, role: nil, replication: nil)
+    ended(number, outcome)
+  }
+
+  private func beginConversation(_ number: Number) {
     guard let target = ledger.withTable({ $0.target(number) }) else { return }
     let patience = patience(with: number, target.check)
     var activity = active[number] ?? makeActivity(number, target)
@@ -173,7 +253,7 @@ final class ProbeRunner {
   }
 
   private func makeProbe(timeout: Duration, isWatched: Bool = false) -> Activity.Probe {
-    Activity.Probe(start: .now, timeout: timeout, lateness: ledger.withLateness { $0.total }, isWatched: isWatched)
+    Activity.Probe(start: .now, timeout: timeout, lateness: lateness.total, isWatched: isWatched)
   }
 
   /// When a probe of the member is late; nil: it may take its time.
@@ -187,7 +267,7 @@ final class ProbeRunner {
   /// The probe is late: a second one begins beside it, unless it is this host that is late.
   private func doubt(_ number: Number, _ probe: Activity.Probe, now: Instant) {
     guard let target = ledger.withTable({ $0.target(number) }) else { return }
-    let (timeout, lost) = (probe.start + probe.timeout, ledger.withLateness { $0.total } - probe.lateness)
+    let (timeout, lost) = (probe.start + probe.timeout, lateness.total - probe.lateness)
     // Nil, if meanwhile a kept session or a companion has told enough.
     let late = patience(with: number, target.check).map { probe.start + $0 + lost } ?? timeout
     if late > now, late < timeout {
@@ -195,6 +275,7 @@ final class ProbeRunner {
       return
     }
     active[number]?.probe?.isWatched = false
+    connects.setWatched(false, number)
     timeouts.set(number, at: timeout)
     if late < timeout, schedule.startCompanion(of: number) { beginCompanion(number, target) }
   }
@@ -203,8 +284,8 @@ final class ProbeRunner {
     lastSerial += 1
     let serial = lastSerial
     let prober = makeProber(for: target, on: loop, hashing: hashing, connector: connector, isForOneProbe: true) {
-      [weak self] event in
-      guard let self, let companion = self.companions[number], companion.serial == serial else { return }
+      [weak presence] event in
+      guard let self = presence?.owner, let companion = self.companions[number], companion.serial == serial else { return }
       self.received(event, ofCompanion: companion, of: number)
     }
     let probe = makeProbe(timeout: target.check.timeout)
@@ -236,8 +317,8 @@ final class ProbeRunner {
   private func makeActivity(_ number: Number, _ target: ProbeTarget) -> Activity {
     lastSerial += 1
     let serial = lastSerial
-    let prober = makeProber(for: target, on: loop, hashing: hashing, connector: connector) { [weak self] event in
-      guard let self, self.active[number]?.serial == serial else { return }
+    let prober = makeProber(for: target, on: loop, hashing: hashing, connector: connector) { [weak presence] event in
+      guard let self = presence?.owner, self.active[number]?.serial == serial else { return }
       self.received(event, of: number)
     }
     return Activity(prober: prober, serial: serial)
@@ -267,8 +348,13 @@ final class ProbeRunner {
   private func finish(_ number: Number, _ outcome: ProbeOutcome) {
     guard active[number]?.probe != nil else { return }
     active[number]?.probe = nil
-    timeouts.remove(number)
     forgetIdleProber(of: number)
+    ended(number, outcome)
+  }
+
+  /// The probe in flight.
+  private func ended(_ number: Number, _ outcome: ProbeOutcome) {
+    timeouts.remove(number)
     schedule.finished(number, using: &random)
     report(number, outcome)
     look()
@@ -285,7 +371,11 @@ final class ProbeRunner {
     let (isNews, key) = ledger.withTable { ($0.record(outcome, of: number), $0.key(number)) }
     guard let key else { return }
     if isNews { log(key, outcome) }
-    onReport(ProbeReport(member: key, outcome: outcome))
+    let now = Instant.now
+    if found.isEmpty { oldestFound = now }
+    found.append(ProbeReport(member: key, outcome: outcome, found: now))
+    // Whatever may lead to a decision waits for nobody. What was found before it comes first.
+    if isNews || outcome.isUrgent { tell() }
   }
 
   /// One line a change, not one a probe.
@@ -301,6 +391,11 @@ final class ProbeRunner {
       logger.info("probe fails", metadata: metadata)
     }
   }
+}
+
+extension ProbeOutcome {
+  /// One more pass of a member that passed before can wait for a moment.
+  fileprivate var isUrgent: Bool { if case .passed(_, nil, nil) = self { false } else { true } }
 }
 
 private func earlier(_ a: Instant?, _ b: Instant?) -> Instant? {

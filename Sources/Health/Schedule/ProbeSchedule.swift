@@ -37,7 +37,7 @@ struct ProbeSchedule {
 
     var probesInFlight: Int { (phase == .probing ? 1 : 0) + (marks.contains(.companion) ? 1 : 0) }
 
-    func after(_ instant: Instant, factor: Double = 1) -> Instant { instant + .nanoseconds(interval) * factor }
+    func after(_ instant: Instant) -> Instant { instant + .nanoseconds(interval) }
   }
 
   /// A burst of news shares one look.
@@ -118,10 +118,10 @@ struct ProbeSchedule {
     inFlight -= 1
     // Jitter only ever shortens, so that the detection time computed from the interval stays true. The first gap is anything
     // from a half to a whole interval: members that came together do not stay together.
-    let factor = Double.random(in: entry.marks.contains(.new) ? 0.5...1 : 0.95...1, using: &random)
+    let shortest = entry.interval - entry.interval / (entry.marks.contains(.new) ? 2 : 50)
     entries[Int(member)].marks.remove(.new)
     entries[Int(member)].phase = .scheduled
-    due.set(member, at: entry.after(entry.start, factor: factor))
+    due.set(member, at: entry.start + .nanoseconds(Int64.random(in: shortest...entry.interval, using: &random)))
   }
 
   /// What a probe or a kept session has told of the member.
@@ -191,7 +191,7 @@ struct ProbeSchedule {
 
   /// At once, or as soon as those that came before have had their turn; but not later than after an interval.
   private mutating func begin(_ member: Number, interval: Duration, now: Instant) {
-    entries[Int(member)] = Entry(interval: interval.nanoseconds)
+    entries[Int(member)] = Entry(interval: max(0, interval.nanoseconds))
     let first = min(max(now, nextFirstProbe), now + interval)
     nextFirstProbe = max(nextFirstProbe, first + Self.spread)
     due.set(member, at: first)

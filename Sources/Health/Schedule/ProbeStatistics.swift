@@ -40,11 +40,13 @@ struct LatencyCounts: Sendable {
   /// In nanoseconds.
   private(set) var sum: Int64 = 0
 
-  private static let bounds = LatencyHistogram.bounds.map(\.nanoseconds)
+  private static let bounds = InlineArray<13, Int64> { LatencyHistogram.bounds[$0].nanoseconds }
 
   mutating func record(_ latency: Duration) {
     let latency = latency.nanoseconds
-    counts[Self.bounds.firstIndex { latency <= $0 } ?? Self.bounds.count] &+= 1
+    var place = 0
+    while place < Self.bounds.count, latency > Self.bounds[place] { place += 1 }
+    counts[place] &+= 1
     sum &+= latency
   }
 }

@@ -31,6 +31,8 @@ final class ControlLoop: Sendable {
 
   private enum Message: Sendable {
     case event(Event, posted: Instant)
+    /// Many a second, and nearly all without news: one message for what was found in one moment.
+    case reports([ProbeReport], posted: Instant)
     case work(Work)
     case stop
   }
@@ -43,6 +45,8 @@ final class ControlLoop: Sendable {
   init() throws(SystemError) { mailbox = try Mailbox() }
 
   func post(_ event: Event) { mailbox.post(.event(event, posted: .monotonicNow)) }
+
+  func post(_ reports: [ProbeReport]) { mailbox.post(.reports(reports, posted: .monotonicNow)) }
 
   /// Looks at the state in its turn on the control thread. Only while the loop runs: stop whoever asks before the loop.
   func ask<Answer: Sendable>(_ body: @escaping @Sendable (State, Instant) -> Answer) async -> Answer {
@@ -85,45 +89,61 @@ final class ControlLoop: Sendable {
 
   private func run(_ initial: State, _ actuators: Actuators) {
     var state = initial
+    var chores = Chores()
     var clock = ClockWatch()
     while true {
       var mustFollow = false
       var mustStop = false
       var done: [@Sendable () -> Void] = []
-      for message in mailbox.receive(until: clock.nextLook(before: state.engine.nextDeadline)) {
+      for message in mailbox.receive(until: chores.isEmpty ? clock.nextLook(before: state.engine.nextDeadline) : .zero) {
         let now = Instant.monotonicNow
         // What time alone changes comes first: a fact must not meet a proof of role that has expired.
-        mustFollow = reachDeadline(&state, actuators, now) || mustFollow
+        mustFollow = reachDeadline(&state, actuators, &chores, now) || mustFollow
         switch message {
         case .event(let event, let posted):
           let (effects, isNewPort) = state.take(event, now: now)
-          mustFollow = carryOut(effects, &state, actuators, since: posted) || isNewPort || mustFollow
+          mustFollow = carryOut(effects, &state, actuators, &chores, since: posted) || isNewPort || mustFollow
+        case .reports(let reports, let posted):
+          for report in reports {
+            let effects = state.engine.handle(.probeFinished(report), now: now)
+            mustFollow = carryOut(effects, &state, actuators, &chores, since: posted) || mustFollow
+          }
         case .work(let work):
           let (effects, follows, answer) = work(&state, now)
-          mustFollow = carryOut(effects, &state, actuators) || follows || mustFollow
+          mustFollow = carryOut(effects, &state, actuators, &chores) || follows || mustFollow
           done.append(answer)
         case .stop: mustStop = true
         }
       }
       if let wall = clock.look() {
-        _ = carryOut(state.engine.handle(.wallClockRead(wall), now: .monotonicNow), &state, actuators)
+        _ = carryOut(state.engine.handle(.wallClockRead(wall), now: .monotonicNow), &state, actuators, &chores)
       }
-      mustFollow = reachDeadline(&state, actuators, Instant.monotonicNow) || mustFollow
+      mustFollow = reachDeadline(&state, actuators, &chores, Instant.monotonicNow) || mustFollow
       // Once for all messages: ten thousand names that find their groups at the start are one change.
       if mustFollow { actuators.follow(state.engine.groups, state.ports) }
-      for answer in done { answer() }
+      for answer in done { chores.append(.answer(answer)) }
+      while mustStop || chores.isFull || !isAwaited(state), let chore = chores.popFirst() { perform(chore, actuators) }
       if mustStop { return }
     }
   }
 
-  private func reachDeadline(_ state: inout State, _ actuators: Actuators, _ now: Instant) -> Bool {
+  private func reachDeadline(_ state: inout State, _ actuators: Actuators, _ chores: inout Chores, _ now: Instant) -> Bool {
     guard let deadline = state.engine.nextDeadline, deadline <= now else { return false }
-    return carryOut(state.engine.handle(.deadlineReached, now: now), &state, actuators, since: deadline)
+    return carryOut(state.engine.handle(.deadlineReached, now: now), &state, actuators, &chores, since: deadline)
   }
 
+  /// Whether there is something to decide.
+  private func isAwaited(_ state: State) -> Bool {
+    !mailbox.isEmpty || state.engine.nextDeadline.map { $0 <= .monotonicNow } ?? false
+  }
+
+  /// What clients wait for is done at once, what is to be written down later.
+  ///
   /// - Parameter posted: when the fact that led to them was known to this process; nil for what a person asked for.
   /// - Returns: whether the groups are others than before.
-  private func carryOut(_ effects: [Effect], _ state: inout State, _ actuators: Actuators, since posted: Instant? = nil) -> Bool {
+  private func carryOut(
+    _ effects: [Effect], _ state: inout State, _ actuators: Actuators, _ chores: inout Chores, since posted: Instant? = nil
+  ) -> Bool {
     var changesGroups = false
     for effect in effects {
       switch effect {
@@ -131,18 +151,27 @@ final class ControlLoop: Sendable {
       case .replaceProbes(let group, let targets): actuators.replaceProbes(group, targets)
       case .probeNow(let member): actuators.probeNow(member)
       case .lookUpNow(let domain): actuators.lookUpNow(domain)
-      case .remember(let memory): actuators.remember(memory)
-      case .forget(let group): actuators.forget(group)
-      case .rememberWindows(let windows): actuators.rememberWindows(windows)
+      case .remember, .forget, .rememberWindows: chores.append(.effect(effect))
       case .record(let decision):
         changesGroups = changesGroups || decision.kind.changesGroups
         // The routes went out before the records.
         if let posted { state.phases.note(decision, decided: Instant.monotonicNow - posted) }
         state.history.append(decision)
-        actuators.record(decision)
+        chores.append(.effect(effect))
       }
     }
     return changesGroups
+  }
+
+  private func perform(_ chore: Chores.Chore, _ actuators: Actuators) {
+    switch chore {
+    case .answer(let answer): answer()
+    case .effect(.record(let decision)): actuators.record(decision)
+    case .effect(.remember(let memory)): actuators.remember(memory)
+    case .effect(.forget(let group)): actuators.forget(group)
+    case .effect(.rememberWindows(let windows)): actuators.rememberWindows(windows)
+    case .effect(.publish), .effect(.replaceProbes), .effect(.probeNow), .effect(.lookUpNow): break
+    }
   }
 }
 

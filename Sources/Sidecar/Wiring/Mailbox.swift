@@ -25,6 +25,8 @@ final class Mailbox<Message: Sendable>: Sendable {
     if wasEmpty { leba_eventfd_signal(wakeup) }
   }
 
+  var isEmpty: Bool { messages.withLock { $0.isEmpty } }
+
   /// Everything that arrived, in order; empty when the deadline came first.
   func receive(until deadline: Instant?) -> [Message] {
     var descriptor = pollfd(fd: wakeup, events: Int16(POLLIN), revents: 0)

@@ -85,7 +85,7 @@ final class Sidecar: Sendable {
       for listener in configuration.listeners {
         try proxy.open(listener, inherited: inheritance.take(listener.name.rawValue, listener.address))
       }
-      health = HealthChecker(seed: .random(in: .min ... .max), logger: logger) { report in loop.post(.probeFinished(report)) }
+      health = HealthChecker(seed: .random(in: .min ... .max), logger: logger) { reports in loop.post(reports) }
       let resolver = try CurrentDiscovery(
         configuration.resolver, ownListeners: configuration.listeners.map(\.address) + [configuration.apiAddress]
       ) { settings, ownListeners throws(DiscoveryError) in

@@ -16,8 +16,8 @@ final class Checking: Sendable {
   init(seed: UInt64 = 1) {
     let box = ReportBox()
     reports = box
-    checker = HealthChecker(seed: seed, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })) { report in
-      box.reports.withLock { $0.append(report) }
+    checker = HealthChecker(seed: seed, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })) { reports in
+      box.reports.withLock { $0 += reports }
     }
   }
 

@@ -39,6 +39,9 @@ final class SilentPort: Sendable {
     }
   }
 
+  /// From now on there is room for others.
+  func answer() throws { try listener.listen(backlog: 100) }
+
   deinit { for client in clients { close(client) } }
 }
 
