@@ -96,10 +96,12 @@ let packageTargets: [Target] = [
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
     ]),
+  library("Handover", ["Model", "Proxy", "CLinux"]),
   .executableTarget(
     name: "Sidecar",
     dependencies: [
-      "LebaConfiguration", "ControlAPI", "Discovery", "Failover", "Health", "Journal", "Model", "Proxy", "Threads", "CLinux",
+      "LebaConfiguration", "ControlAPI", "Discovery", "Failover", "Handover", "Health", "Journal", "Model", "Proxy", "Threads",
+      "CLinux",
       logging,
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -112,7 +114,7 @@ let packageTargets: [Target] = [
     ["Health", "PostgresWire", "Model", "TestSupport", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio),
   tests("ControlAPITests", ["ControlAPI", "Failover", "Health", "LebaConfiguration", "Model", logging]),
   // They start the binary and link nothing of it: the test runner has a shared standard library, leba a static one.
-  tests("EndToEndTests", ["TestSupport"]),
+  tests("EndToEndTests", ["TestSupport", "Handover", "Model", "Proxy"]),
 ]
 
 let package = Package(

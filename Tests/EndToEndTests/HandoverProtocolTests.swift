@@ -1,15 +1,14 @@
 import Foundation
+import Handover
 import TestSupport
 import Testing
-
-@testable import Sidecar
 
 extension EndToEnd {
   /// What a running process answers at its door, step by step.
   @Suite(.serialized) struct HandoverProtocolTests {
     private func knock(_ leba: LebaProcess) async throws -> HandoverChannel {
       try await eventually("the door is open") {
-        try HandoverChannel.connect(to: HandoverDoor.path(in: leba.directory.file("state")))
+        try HandoverChannel.connect(to: HandoverChannel.path(in: leba.directory.file("state")))
       }
     }
 
@@ -35,7 +34,7 @@ extension EndToEnd {
         try channel.receive(within: patience)
       }
       #expect(try await pair.leba.ended() == .exited(0))
-      #expect(!FileManager.default.fileExists(atPath: HandoverDoor.path(in: pair.leba.directory.file("state"))))
+      #expect(!FileManager.default.fileExists(atPath: HandoverChannel.path(in: pair.leba.directory.file("state"))))
     }
 
     @Test func `changes through the API are refused once the journal is given away, and welcome when it is back`() async throws {

@@ -129,7 +129,6 @@ package final class LebaProcess: Sendable {
   package var log: String { process.errorOutput }
   package var residentMemory: Int { process.residentMemory }
   package var descriptorCount: Int { process.descriptorCount }
-  package var pid: Int32 { process.pid }
 
   /// The threads of the data plane, by their ids.
   package var workers: [Int32] {

@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -77,6 +78,15 @@ static inline int leba_epoll_wait(int epoll, void *events, int capacity, int tim
 
 static inline uint32_t leba_epoll_events(const void *events, int index) { return ((const struct epoll_event *)events)[index].events; }
 static inline uint64_t leba_epoll_data(const void *events, int index) { return ((const struct epoll_event *)events)[index].data.u64; }
+
+/// Waits for an event on one descriptor, to the nanosecond: poll(2) counts in milliseconds. Negative: for ever. 1, 0 at the timeout, or a
+/// negative errno.
+static inline int leba_poll(int fd, short events, int64_t timeout_ns) {
+  struct pollfd wanted = {.fd = fd, .events = events};
+  struct timespec timeout = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
+  int ready = (int)syscall(SYS_ppoll, &wanted, 1, timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+  return ready < 0 ? -errno : ready;
+}
 
 static inline int leba_eventfd(void) {
   int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CLinux
+import Handover
 import LebaConfiguration
 import Logging
 import Model

@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import Handover
 import Logging
 import Model
 import Proxy
@@ -20,9 +21,7 @@ final class HandoverDoor: Sendable {
   /// Held while the door is served.
   private let serving = Mutex(())
 
-  static func path(in directory: String) -> String { directory + "/handover.sock" }
-
-  init(directory: String) { path = Self.path(in: directory) }
+  init(directory: String) { path = HandoverChannel.path(in: directory) }
 
   /// - Parameter handOver: hands over and answers whether it did; called on a thread of the door, for one process after the other.
   func open(_ handOver: @escaping @Sendable (HandoverChannel) -> Bool) throws(HandoverError) {

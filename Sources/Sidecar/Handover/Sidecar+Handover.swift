@@ -1,6 +1,7 @@
 import ControlAPI
 import Failover
 import Foundation
+import Handover
 import Journal
 import LebaConfiguration
 import Logging

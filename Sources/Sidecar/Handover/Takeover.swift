@@ -1,4 +1,5 @@
 import Foundation
+import Handover
 import Model
 import Proxy
 
@@ -15,7 +16,7 @@ final class Takeover: Sendable {
 
   /// Asks the process that runs with this state directory for its listening sockets; nil when there is none.
   static func begin(stateDirectory: String) throws(HandoverError) -> Takeover? {
-    guard let channel = try HandoverChannel.connect(to: HandoverDoor.path(in: stateDirectory)) else { return nil }
+    guard let channel = try HandoverChannel.connect(to: HandoverChannel.path(in: stateDirectory)) else { return nil }
     try channel.send(.hello(version: HandoverMessage.version, process: getpid()))
     var listeners: [InheritedListener] = []
     do throws(HandoverError) {

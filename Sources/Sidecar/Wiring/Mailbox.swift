@@ -29,10 +29,8 @@ final class Mailbox<Message: Sendable>: Sendable {
 
   /// Everything that arrived, in order; empty when the deadline came first.
   func receive(until deadline: Instant?) -> [Message] {
-    var descriptor = pollfd(fd: wakeup, events: Int16(POLLIN), revents: 0)
-    // poll() counts in milliseconds: rounded up, so that the deadline has come when it returns, and never a spin.
     let left = deadline.map { max(0, $0.nanoseconds - Instant.monotonicNow.nanoseconds) }
-    poll(&descriptor, 1, left.map { Int32(clamping: ($0 + 999_999) / 1_000_000) } ?? -1)
+    _ = leba_poll(wakeup, Int16(POLLIN), left ?? -1)
     leba_eventfd_clear(wakeup)
     return messages.withLock { messages in
       defer { messages.removeAll(keepingCapacity: messages.capacity < 4096) }

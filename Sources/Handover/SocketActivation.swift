@@ -1,23 +1,23 @@
 import Foundation
 import Model
-import Proxy
+package import Proxy
 
 /// Sockets that the service manager opened for us (sd_listen_fds(3)): descriptors from 3 on, told by `LISTEN_FDS`, `LISTEN_PID` and
 /// `LISTEN_FDNAMES`.
-enum SocketActivation {
+package enum SocketActivation {
   private static let firstDescriptor: Int32 = 3
   private static let variables = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"]
 
   /// Takes them and the variables away, so that nobody takes them twice. To be called once, before descriptors are opened.
   ///
   /// - Returns: what can be used, and complaints about the rest, which is closed.
-  static func take() -> (listeners: [InheritedListener], complaints: [String]) {
+  package static func take() -> (listeners: [InheritedListener], complaints: [String]) {
     let environment = ProcessInfo.processInfo.environment
     for variable in variables { unsetenv(variable) }
     return inherit(environment, process: getpid())
   }
 
-  static func inherit(
+  package static func inherit(
     _ environment: [String: String], process: Int32
   ) -> (listeners: [InheritedListener], complaints: [String]) {
     guard Int32(environment["LISTEN_PID"] ?? "") == process,

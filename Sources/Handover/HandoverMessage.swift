@@ -1,3 +1,5 @@
+import Glibc
+
 /// What two processes say to each other while one takes the listening sockets over from the other. One packet each, in this order:
 ///
 /// ```
@@ -13,9 +15,9 @@
 ///
 /// Until `ready` the old process is in charge: when the connection ends, it goes on as if nothing had been. From `released` on the new
 /// one can do without the old one, and goes on if that dies.
-enum HandoverMessage: Codable, Equatable, Sendable {
+package enum HandoverMessage: Codable, Equatable, Sendable {
   /// Of two that do not speak the same version, the old process refuses.
-  static let version = 1
+  package static let version = 1
 
   case hello(version: Int, process: Int32)
   /// Repeated for one address where it has more sockets than a message takes.
@@ -30,7 +32,7 @@ enum HandoverMessage: Codable, Equatable, Sendable {
   case cancelled(reason: String)
 }
 
-enum HandoverError: Error, Equatable, CustomStringConvertible {
+package enum HandoverError: Error, Equatable, CustomStringConvertible {
   /// The other process closed the connection, or died.
   case ended
   case timedOut
@@ -38,13 +40,13 @@ enum HandoverError: Error, Equatable, CustomStringConvertible {
   case unexpected(String)
   case system(operation: String, errno: Int32)
 
-  var description: String {
+  package var description: String {
     switch self {
     case .ended: "the other process ended the connection"
     case .timedOut: "the other process does not answer"
     case .cancelled(let reason): reason
     case .unexpected(let what): "the other process says what does not belong here: \(what.prefix(200))"
-    case .system(let operation, let errno): "\(SystemError(operation: operation, code: errno))"
+    case .system(let operation, let errno): "\(operation): \(String(cString: strerror(errno)))"
     }
   }
 }

@@ -1,24 +1,27 @@
 import CLinux
 import Foundation
 import Model
-import Proxy
+package import Proxy
 
 /// A connection between two processes of leba on one host: whole messages, with sockets beside them. Closed with its last reference.
 ///
 /// Blocks, with a limit on every wait: for threads of our own.
-final class HandoverChannel: Sendable {
-  static let socketsPerMessage = Int(LEBA_DESCRIPTORS_PER_MESSAGE)
+package final class HandoverChannel: Sendable {
+  package static let socketsPerMessage = Int(LEBA_DESCRIPTORS_PER_MESSAGE)
   private static let messageLimit = 4096
   /// So long a message may wait for a reader.
   private static let sendLimit = Duration.seconds(5)
 
   private let descriptor: Int32
 
+  /// Where a process listens whose state is in `directory`.
+  package static func path(in directory: String) -> String { directory + "/handover.sock" }
+
   /// - Parameter descriptor: of a socket that does not block.
-  init(adopting descriptor: Int32) { self.descriptor = descriptor }
+  package init(adopting descriptor: Int32) { self.descriptor = descriptor }
 
   /// Nil when nobody listens at the path.
-  static func connect(to path: String) throws(HandoverError) -> HandoverChannel? {
+  package static func connect(to path: String) throws(HandoverError) -> HandoverChannel? {
     guard let address = KernelAddress(.unix(path: path)) else { throw .system(operation: path, errno: ENAMETOOLONG) }
     let descriptor = socket(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
     guard descriptor >= 0 else { throw .system(operation: "socket", errno: errno) }
@@ -33,10 +36,10 @@ final class HandoverChannel: Sendable {
   deinit { close(descriptor) }
 
   /// Sockets that come from somebody else could lead our clients anywhere.
-  var isOfOurUser: Bool { [0, Int64(geteuid())].contains(leba_peer_user(descriptor)) }
+  package var isOfOurUser: Bool { [0, Int64(geteuid())].contains(leba_peer_user(descriptor)) }
 
   /// Copies the sockets; the caller's stay open.
-  func send(_ message: HandoverMessage, _ sockets: some Collection<ListeningSocket> = []) throws(HandoverError) {
+  package func send(_ message: HandoverMessage, _ sockets: some Collection<ListeningSocket> = []) throws(HandoverError) {
     guard let bytes = try? JSONEncoder().encode(message) else { throw .unexpected("\(message)") }
     let descriptors = sockets.map(\.descriptor)
     try wait(for: POLLOUT, Self.sendLimit)
@@ -48,7 +51,7 @@ final class HandoverChannel: Sendable {
   }
 
   /// The caller owns the descriptors.
-  func receive(within patience: Duration) throws(HandoverError) -> (message: HandoverMessage, descriptors: [Int32]) {
+  package func receive(within patience: Duration) throws(HandoverError) -> (message: HandoverMessage, descriptors: [Int32]) {
     try wait(for: POLLIN, patience)
     var bytes = [UInt8](repeating: 0, count: Self.messageLimit)
     var descriptors = [Int32](repeating: -1, count: Int(LEBA_DESCRIPTORS_PER_MESSAGE))
@@ -64,27 +67,25 @@ final class HandoverChannel: Sendable {
   }
 
   /// For answers that have no sockets beside them.
-  func expect(_ wanted: HandoverMessage, within patience: Duration) throws(HandoverError) {
+  package func expect(_ wanted: HandoverMessage, within patience: Duration) throws(HandoverError) {
     let (message, descriptors) = try receive(within: patience)
     for descriptor in descriptors { close(descriptor) }
     guard message == wanted else { throw .unexpected("\(message)") }
   }
 
   /// Any thread may call this: who waits in `receive` finds the connection ended.
-  func cancel(_ reason: String) {
+  package func cancel(_ reason: String) {
     try? send(.cancelled(reason: reason))
     shutdown(descriptor, Int32(SHUT_RDWR))
   }
 
   private func wait(for event: Int32, _ patience: Duration) throws(HandoverError) {
-    let end = Instant.monotonicNow + patience
+    let end = leba_monotonic_ns() &+ patience.nanoseconds
     while true {
-      var wanted = pollfd(fd: descriptor, events: Int16(event), revents: 0)
-      let left = max(0, (end - Instant.monotonicNow).nanoseconds)
-      let ready = poll(&wanted, 1, Int32(clamping: (left + 999_999) / 1_000_000))
+      let ready = leba_poll(descriptor, Int16(event), max(0, end - leba_monotonic_ns()))
       if ready > 0 { return }
       if ready == 0 { throw .timedOut }
-      if errno != EINTR { throw .system(operation: "poll", errno: errno) }
+      if ready != -EINTR { throw .system(operation: "poll", errno: -ready) }
     }
   }
 
