@@ -150,7 +150,7 @@ extension EndToEnd {
 
     @Test func `a wait that is interrupted again and again loses nothing`() async throws {
       let site = try await Site()
-      let outcomes = try await site.disturbed(by: "epoll_wait:error=EINTR:when=1+2")
+      let outcomes = try await site.disturbed(by: "epoll_pwait:error=EINTR:when=1+2")
       #expect(outcomes.allSatisfy { $0 == .served(by: "one") }, "\(outcomes)")
     }
   }

@@ -71,7 +71,11 @@ extension EndToEnd {
       #expect(leba.isRunning)
       try await mustRun("prlimit", ["--pid", "\(leba.pid)", "--nofile=10000:"])
       try await Self.expectServed(clients)
-      #expect(try await leba.metrics().value("leba_accept_pauses_total") ?? 0 > 0)
+      // io_uring accepts under the limit that was in force when accepting began, and then finds no descriptor for the other side.
+      let metrics = try await leba.metrics()
+      let pauses = metrics.value("leba_accept_pauses_total") ?? 0
+      let shortages = metrics.value("leba_retries_total", ["listener": "web", "reason": "local"]) ?? 0
+      #expect(pauses + shortages > 0)
       for client in clients { client.close() }
       try await eventually("all are counted, each as completed") {
         try await leba.metrics().value("leba_connections_total", ["listener": "web", "outcome": "completed"]) == 60

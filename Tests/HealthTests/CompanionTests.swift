@@ -69,7 +69,8 @@ import TestSupport
       answering.beSilent(for: 1..<2)
       checking.checker.probeNow(.test)
       let outcomes = try await checking.outcomes(atLeast: 3)
-      #expect(kinds(outcomes) == [nil, nil, .timedOut])
+      // Which of the two is told first is a matter of how busy this machine is.
+      #expect(kinds(outcomes) == [nil, nil, .timedOut] || kinds(outcomes) == [nil, .timedOut, nil])
     }
     try await server.stop()
   }

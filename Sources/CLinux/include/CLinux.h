@@ -209,6 +209,10 @@ static inline void leba_hear_new_handshakes(int listener) {
   setsockopt(listener, SOL_SOCKET, SO_DETACH_FILTER, &ignored, sizeof ignored);
 }
 
+/// The plainest congestion control, for connections that never leave the host. Where the default is one that paces (BBR), it would send
+/// by timers what the peer could have at once. Inherited by accepted sockets.
+static inline void leba_use_reno(int fd) { setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4); }
+
 /// On a listening TCP socket too: accepted sockets inherit all of it, which saves the calls per connection.
 static inline void leba_tune_tcp(int fd, int idle_s, int interval_s, int probes) {
   leba_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);

@@ -202,7 +202,7 @@ final class Connector {
     if family != AF_UNIX {
       _ = leba_set_option(descriptor, Int32(IPPROTO_TCP), TCP_DEFER_ACCEPT, 1)
       // Nothing is ever sent: the cheapest way to control the congestion, which every kernel has. BBR is set up anew with each connect.
-      _ = setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, "reno", 4)
+      leba_use_reno(descriptor)
     }
     slots[Int(number)].descriptor = descriptor
     slots[Int(number)].family = family

@@ -24,8 +24,9 @@ package struct ListeningSocket: Hashable, Sendable {
     _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
     self.init(descriptor: descriptor, isHeldElsewhere: isHeldElsewhere)
-    guard KernelAddress(localAddressOf: descriptor)?.isUnix == false else { return }
+    guard let address = KernelAddress(localAddressOf: descriptor), !address.isUnix else { return }
     leba_tune_tcp(descriptor, 60, 15, 4)
+    if address.isLoopback { leba_use_reno(descriptor) }
     if !isHeldElsewhere { leba_hear_new_handshakes(descriptor) }
   }
 

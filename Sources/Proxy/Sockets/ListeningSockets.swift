@@ -78,6 +78,7 @@ struct ListeningSockets {
     // A v4 listener at the same port is a listener of its own.
     if kernelAddress.family == AF_INET6 { _ = leba_set_option(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
     leba_tune_tcp(descriptor, 60, 15, 4)
+    if kernelAddress.isLoopback { leba_use_reno(descriptor) }
     try bind(descriptor, kernelAddress, specification)
     return descriptor
   }

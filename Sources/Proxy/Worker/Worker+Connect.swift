@@ -65,6 +65,7 @@ extension Worker where E: ~Copyable {
     if !address.isUnix {
       leba_tune_tcp(descriptor, Self.keepaliveIdle, Self.keepaliveInterval, Self.keepaliveProbes)
       _ = leba_set_option(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, Self.unacknowledgedLimit)
+      if address.isLoopback { leba_use_reno(descriptor) }
     }
     return descriptor
   }
