@@ -23,12 +23,23 @@ struct JournalDirectory: Sendable {
     }
   }
 
+  /// Tries for a tenth of a second: a program that this process starts (a check of kind exec) has, until it runs, a copy of every
+  /// descriptor, and with the one of a lock that was just given back the lock itself.
+  private static func take(_ descriptor: Int32) -> Bool {
+    for _ in 0..<20 {
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return true }
+      guard errno == EWOULDBLOCK else { return false }
+      usleep(5000)
+    }
+    return flock(descriptor, LOCK_EX | LOCK_NB) == 0
+  }
+
   /// Takes the lock that keeps the files to one process.
   func lock() throws(JournalFailure) -> DirectoryLock {
     let descriptor = open(lockFile, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
     guard descriptor >= 0 else { throw unusable("cannot open \(lockFile)", errno) }
     let lock = DirectoryLock(adopting: descriptor)
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+    guard Self.take(descriptor) else {
       guard errno == EWOULDBLOCK else { throw unusable("cannot lock \(lockFile)", errno) }
       let owner = lock.owner.map { " (process \($0))" } ?? ""
       throw JournalFailure(

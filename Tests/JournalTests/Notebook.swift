@@ -39,13 +39,23 @@ final class Notebook: Sendable {
 
   /// What would be there, had the process been killed this moment: the files as they lie, and nothing of the memory.
   func afterKill<T>(_ look: (Journal) throws -> T) throws -> T {
-    let copy = try TemporaryDirectory()
-    for name in files where !name.hasSuffix(".lock") && !name.hasSuffix("-shm") {
-      try FileManager.default.copyItem(atPath: "\(path)/\(name)", toPath: copy.file(name))
-    }
+    let copy = try copyOfFiles()
     let journal = open(at: copy.path)
     defer { journal.close() }
     return try look(journal)
+  }
+
+  private func copyOfFiles(tries: Int = 100) throws -> TemporaryDirectory {
+    let copy = try TemporaryDirectory()
+    do {
+      for name in files where !name.hasSuffix(".lock") && !name.hasSuffix("-shm") {
+        try FileManager.default.copyItem(atPath: "\(path)/\(name)", toPath: copy.file(name))
+      }
+      return copy
+    } catch CocoaError.fileReadNoSuchFile where tries > 1 {
+      // The journal closed its database meanwhile, and with it went the log beside it: what is there now is another state.
+      return try copyOfFiles(tries: tries - 1)
+    }
   }
 
   func bytes() throws -> [UInt8] { Array(try #require(FileManager.default.contents(atPath: database))) }

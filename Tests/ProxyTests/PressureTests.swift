@@ -12,7 +12,11 @@ import Testing
     let stuckCount = 3
     let (listener, address) = TestServer.listen(on: "127.0.0.1:0", backlog: 16)
     defer { close(listener) }
-    let rig = try Rig { $0.bufferLimit = 2 * stuckCount + spare }
+    let rig = try Rig {
+      $0.bufferLimit = 2 * stuckCount + spare
+      // Large flows would leave the buffers to others.
+      $0.pipeLimit = 0
+    }
     let front = try rig.listen()
     rig.publish(.init("a", address))
     func connect() throws -> (client: TestSocket, server: TestSocket) {

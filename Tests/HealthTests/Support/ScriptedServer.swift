@@ -110,8 +110,11 @@ final class ScriptedServer: Sendable {
 
   /// Stops listening, then ends all connections: as a process that is killed, for whoever has a connection.
   func die(reset: Bool) async throws {
-    try? await channel.close().get()
+    // Without a wait in between: on a busy machine it may be longer than the clients' next try.
+    let closed = channel.eventLoop.makePromise(of: Void.self)
+    channel.close(promise: closed)
     forEachConnection { if reset { $0.reset() } else { $0.close() } }
+    try? await closed.futureResult.get()
     try await eventually("all connections of the server end") { self.counts.open == 0 }
   }
 
