@@ -39,8 +39,8 @@ final class SilentPort: Sendable {
     }
   }
 
-  /// From now on there is room for others.
-  func answer() throws { try listener.listen(backlog: 100) }
+  /// From now on there is room for others: nobody accepts them, so for all that may come.
+  func answer() throws { try listener.listen(backlog: 4096) }
 
   deinit { for client in clients { close(client) } }
 }
