@@ -35,12 +35,17 @@ int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions
 
 #include "Ring.h"
 
-/// Nanoseconds of CLOCK_MONOTONIC. Served from the vDSO: no system call.
-static inline int64_t leba_monotonic_ns(void) {
+static inline int64_t leba_clock_ns(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
+
+/// Nanoseconds of CLOCK_MONOTONIC. Served from the vDSO: no system call.
+static inline int64_t leba_monotonic_ns(void) { return leba_clock_ns(CLOCK_MONOTONIC); }
+
+/// Nanoseconds since 1970 of CLOCK_REALTIME. Served from the vDSO: no system call.
+static inline int64_t leba_realtime_ns(void) { return leba_clock_ns(CLOCK_REALTIME); }
 
 // MARK: epoll. `struct epoll_event` is packed on x86-64, so Swift never lays it out: it indexes raw memory through these.
 

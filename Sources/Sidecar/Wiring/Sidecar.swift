@@ -172,7 +172,7 @@ final class Sidecar: Sendable {
       lookUpNow: { [resolver] domain in resolver.value.refresh(domain) },
       record: { [logger, journal, feed = eventFeed] decision in
         logger.log(decision)
-        feed.publish(EventRecord(journal.append(AuditRecord(decision, at: .current))))
+        feed.publish(EventRecord(journal.append(AuditRecord(decision, at: .of(decision.at)))))
       },
       remember: { [journal] memory in journal.take(memory) },
       forget: { [journal] group in journal.remove(FactKey(.groupState, group.rawValue)) },
