@@ -23,7 +23,7 @@ struct leba_ring {
   unsigned sq_mask, cq_mask;
   /// Where the next submission goes. The kernel sees it with the next `enter`.
   unsigned sq_next;
-  unsigned *sq_head, *sq_tail, *sq_flags;
+  unsigned *sq_head, *sq_tail;
   unsigned *cq_head, *cq_tail;
   struct io_uring_sqe *sqes;
   struct io_uring_cqe *cqes;
@@ -76,7 +76,6 @@ static inline int leba_ring_open(struct leba_ring *ring, unsigned submissions, u
   }
   ring->sq_head = (unsigned *)(rings + parameters.sq_off.head);
   ring->sq_tail = (unsigned *)(rings + parameters.sq_off.tail);
-  ring->sq_flags = (unsigned *)(rings + parameters.sq_off.flags);
   ring->cq_head = (unsigned *)(rings + parameters.cq_off.head);
   ring->cq_tail = (unsigned *)(rings + parameters.cq_off.tail);
   ring->cqes = (struct io_uring_cqe *)(rings + parameters.cq_off.cqes);

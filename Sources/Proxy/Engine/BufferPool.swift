@@ -17,38 +17,29 @@ struct Buffer: Equatable, BitwiseCopyable {
 }
 
 /// The only memory that bytes pass through: a fixed number of equal buffers, reserved as address space and backed by pages only
-/// once touched. Last in, first out, so that a few hot buffers serve almost everything and the cache keeps them.
-///
-/// Invariant: `free` holds each buffer at most once; its lowest `cold` entries have no pages behind them.
+/// once touched.
 struct BufferPool: ~Copyable {
   /// The watermark of one direction of one session, and the most one receive takes.
   static let size = 64 * 1024
   /// Free buffers that keep their pages. More is a burst that has passed.
   static let kept = 32
+  /// What a trim gives back at most: the sessions wait for it.
+  private static let trimmedAtOnce = 256
 
   private let base: UnsafeMutableRawPointer
-  private let free: UnsafeMutablePointer<UInt32>
   private let capacity: Int
-  private(set) var freeCount: Int
-  /// The fewest free buffers since the last trim: those below it were not needed.
-  private var lowest: Int
-  private var cold: Int
+  private var free: FreeList
 
   init(capacity: Int) throws(EngineError) {
     guard let memory = leba_reserve(capacity * Self.size) else { throw EngineError(operation: "reserving buffers", errno: errno) }
     base = memory
     self.capacity = capacity
-    free = .allocate(capacity: capacity)
-    for i in 0..<capacity { free[i] = UInt32(capacity - 1 - i) }
-    freeCount = capacity
-    lowest = capacity
-    cold = capacity
+    free = FreeList(capacity: capacity)
   }
 
-  deinit {
-    leba_unreserve(base, capacity * Self.size)
-    free.deallocate()
-  }
+  deinit { leba_unreserve(base, capacity * Self.size) }
+
+  var freeCount: Int { free.count }
 
   func bytes(of buffer: Buffer) -> UnsafeMutableRawPointer { base + Int(buffer.number) * Self.size }
 
@@ -58,31 +49,16 @@ struct BufferPool: ~Copyable {
     return offset >= 0 && offset < capacity * Self.size ? offset / Self.size : nil
   }
 
-  mutating func take() -> Buffer? {
-    guard freeCount > 0 else { return nil }
-    freeCount -= 1
-    if freeCount < lowest { lowest = freeCount }
-    if freeCount < cold { cold = freeCount }
-    return Buffer(number: free[freeCount])
-  }
-
-  mutating func give(_ buffer: Buffer) {
-    assert(freeCount < capacity, "a buffer was given back twice")
-    free[freeCount] = buffer.number
-    freeCount += 1
-  }
+  mutating func take() -> Buffer? { free.take().map(Buffer.init(number:)) }
+  mutating func give(_ buffer: Buffer) { free.give(buffer.number) }
 
   /// Whether a trim would give memory back.
-  var isBloated: Bool { freeCount - cold > Self.kept }
+  var isBloated: Bool { free.warmCount > Self.kept }
 
   /// Gives back the pages of buffers that nobody needed since the last trim, a bounded number at a time.
   mutating func trim() {
-    let target = min(max(cold, lowest - Self.kept), cold + 256)
-    while cold < target {
-      forgetPages(of: Buffer(number: free[cold]))
-      cold += 1
-    }
-    lowest = freeCount
+    let base = base
+    free.trim(keeping: Self.kept, limit: Self.trimmedAtOnce) { leba_forget_pages(base + Int($0) * Self.size, Self.size) }
   }
 
   func forgetPages(of buffer: Buffer) { leba_forget_pages(bytes(of: buffer), Self.size) }

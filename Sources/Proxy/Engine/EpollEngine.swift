@@ -96,7 +96,7 @@ struct EpollEngine: Engine, ~Copyable {
 
   mutating func cancelReceive(_ token: Token) {
     let socket = self[token]
-    socket.pointee.asked.subtract([.peek, .receive, .intoPipe])
+    socket.pointee.asked.subtract(.anyReading)
     enqueueIfTurnIsDue(token.slot)
   }
 
@@ -112,7 +112,7 @@ struct EpollEngine: Engine, ~Copyable {
     askToSend([.send, .fromPipe], token)
   }
 
-  private mutating func askToSend(_ operation: EpollSocket.Operations, _ token: Token) {
+  private mutating func askToSend(_ operation: SocketOperations, _ token: Token) {
     let socket = self[token]
     assert(!socket.pointee.asked.contains(.send), "a send is outstanding already")
     socket.pointee.asked.formUnion(operation)
@@ -148,9 +148,9 @@ struct EpollEngine: Engine, ~Copyable {
     leba_epoll_add(epoll, descriptor, LEBA_EPOLL_IN | LEBA_EPOLL_OUT | LEBA_EPOLL_RDHUP | LEBA_EPOLL_EDGE, token.packed)
   }
 
-  private mutating func ask(_ operation: EpollSocket.Operations, _ token: Token) {
+  private mutating func ask(_ operation: SocketOperations, _ token: Token) {
     let socket = self[token]
-    assert(socket.pointee.asked.isDisjoint(with: [.peek, .receive]), "a receive is outstanding already")
+    assert(socket.pointee.asked.isDisjoint(with: .reading), "a receive is outstanding already")
     socket.pointee.asked.formUnion(operation)
     if socket.pointee.readiness.contains(.readable) { enqueue(token.slot) }
   }
@@ -319,7 +319,7 @@ struct EpollEngine: Engine, ~Copyable {
   private func finishReceiving(
     _ buffer: Buffer, _ count: Int, _ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token
   ) -> Completion {
-    socket.pointee.asked.subtract([.receive, .intoPipe])
+    socket.pointee.asked.subtract(.anyReading)
     return .received(token, buffer, count: count)
   }
 
@@ -338,7 +338,7 @@ struct EpollEngine: Engine, ~Copyable {
       socket.pointee.readiness.remove(.readable)
       return nil
     }
-    socket.pointee.asked.subtract([.receive, .intoPipe, .peek])
+    socket.pointee.asked.subtract(.anyReading)
     socket.pointee.readiness.remove(.endUnreported)
     if count == 0 { return .ended(token) }
     socket.pointee.readiness.remove(.breakUnreported)

@@ -12,19 +12,15 @@ struct EpollListeners {
     var acceptsBeforeClose: Int?
   }
 
-  /// New connections per pass: enough to empty a burst quickly, few enough that running sessions do not wait for it.
-  private static let acceptsPerPass = 64
-
   private let epoll: Int32
   private var listeners: [Listener] = []
-  private var ready: [Int32] = []
-  private var acceptsLeft = 0
+  private var turns = ListenerTurns()
 
   init(epoll: Int32) { self.epoll = epoll }
 
-  var areReady: Bool { !ready.isEmpty }
+  var areReady: Bool { !turns.isEmpty }
 
-  mutating func beginPass() { acceptsLeft = Self.acceptsPerPass }
+  mutating func beginPass() { turns.beginPass() }
 
   mutating func open(_ descriptor: Int32, as token: Token) throws(EngineError) {
     let index = Int(token.listenerNumber)
@@ -39,7 +35,7 @@ struct EpollListeners {
     // One that is closing has no later: its next turn ends it.
     guard listeners[index].acceptsBeforeClose == nil else { return listeners[index].acceptsBeforeClose = 0 }
     listeners[index].isPaused = true
-    ready.removeAll { $0 == token.listenerNumber }
+    turns.remove(token.listenerNumber)
   }
 
   mutating func resume(_ token: Token) {
@@ -65,22 +61,20 @@ struct EpollListeners {
     leba_epoll_remove(epoll, listeners[index].descriptor)
     Glibc.close(listeners[index].descriptor)
     listeners[index].descriptor = -1
-    ready.removeAll { $0 == token.listenerNumber }
+    turns.remove(token.listenerNumber)
   }
 
   mutating func becameReady(_ token: Token) {
     let listener = listeners[Int(token.listenerNumber)]
-    guard listener.descriptor >= 0, listener.generation == token.generation, !listener.isPaused,
-      !ready.contains(token.listenerNumber)
-    else { return }
-    ready.append(token.listenerNumber)
+    guard listener.descriptor >= 0, listener.generation == token.generation, !listener.isPaused else { return }
+    turns.add(token.listenerNumber)
   }
 
   mutating func next() -> Completion? { areReady ? accept() : nil }
 
-  /// Apart from `next`: otherwise every pass asks whether the list of ready listeners is uniquely referenced, a call of the runtime.
+  /// Apart from `next`: otherwise every pass asks whether the list of listeners is uniquely referenced, a call of the runtime.
   @inline(never) private mutating func accept() -> Completion? {
-    while acceptsLeft > 0, let number = ready.first {
+    while let number = turns.current {
       let index = Int(number)
       let token = Token(listener: number, generation: listeners[index].generation)
       let isClosing = listeners[index].acceptsBeforeClose != nil
@@ -89,14 +83,13 @@ struct EpollListeners {
         listeners[index].acceptsBeforeClose = left - 1
       }
       let result = leba_accept(listeners[index].descriptor)
-      acceptsLeft -= 1
-      if acceptsLeft == 0 { rotate() }
+      turns.countAccept()
       switch -result {
       case ...0:
         return .accepted(token, descriptor: result)
       case EAGAIN:
         if isClosing { return end(token) }
-        ready.removeAll { $0 == number }
+        turns.remove(number)
       case EMFILE, ENFILE, ENOBUFS, ENOMEM:
         if isClosing { return end(token) }
         pause(token)
@@ -112,10 +105,5 @@ struct EpollListeners {
   private mutating func end(_ token: Token) -> Completion {
     close(token)
     return .acceptingEnded(token)
-  }
-
-  /// The next pass begins with another listener, so that one flooded port does not starve the rest.
-  private mutating func rotate() {
-    if ready.count > 1 { ready.append(ready.removeFirst()) }
   }
 }

@@ -1,17 +1,5 @@
 /// What the epoll engine knows of one socket: what its owner asked for, and what events have said since.
 struct EpollSocket: QueuedSocket {
-  struct Operations: OptionSet, BitwiseCopyable {
-    let rawValue: UInt8
-    static let connect = Operations(rawValue: 1)
-    static let send = Operations(rawValue: 2)
-    static let receive = Operations(rawValue: 4)
-    static let peek = Operations(rawValue: 8)
-    /// With `receive`: into a pipe if there is one.
-    static let intoPipe = Operations(rawValue: 16)
-    /// With `send`: from a pipe.
-    static let fromPipe = Operations(rawValue: 32)
-  }
-
   /// `readable` and `writable` mean that trying is worth a system call. The others are lasting facts and news of them.
   struct Readiness: OptionSet, BitwiseCopyable {
     let rawValue: UInt8
@@ -38,7 +26,7 @@ struct EpollSocket: QueuedSocket {
   /// In the ready queue or among the starved.
   var isQueued: Bool
   var isUrgent: Bool
-  var asked: Operations
+  var asked: SocketOperations
   var readiness: Readiness
 
   subscript(link: SocketQueueLink) -> UInt32 {
@@ -49,7 +37,7 @@ struct EpollSocket: QueuedSocket {
   /// Whether a turn would complete something, as far as is known.
   var turnIsDue: Bool {
     if asked.contains(.send) && readiness.contains(.writable) { return true }
-    if !asked.isDisjoint(with: [.receive, .peek]) { return readiness.contains(.readable) }
+    if !asked.isDisjoint(with: .reading) { return readiness.contains(.readable) }
     if asked.contains(.connect) { return connectError != 0 || readiness.contains(.writable) }
     return !readiness.isDisjoint(with: [.endUnreported, .breakUnreported])
   }

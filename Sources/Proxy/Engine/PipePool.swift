@@ -4,10 +4,8 @@ import Glibc
 /// The pipes that large flows pass through without a copy: the kernel moves references to its pages from a socket into a pipe and from
 /// there to another socket. A few serve many flows, because a pipe is held like a buffer: only while bytes are in it.
 ///
-/// Made when first needed, handed out last in, first out, and closed again when a burst has passed. A pipe that is given back with bytes in
-/// it is closed: nobody's bytes can reach anybody else.
-///
-/// Invariant: `free` holds each pipe at most once; its lowest `cold` entries have no descriptors.
+/// Made when first needed and closed again when a burst has passed. A pipe that is given back with bytes in it is closed: nobody's bytes
+/// can reach anybody else.
 struct PipePool: ~Copyable {
   /// The most that one receive takes, and what a peer that does not read can leave in a pipe.
   static let size = 256 * 1024
@@ -26,12 +24,8 @@ struct PipePool: ~Copyable {
   }
 
   private let pipes: UnsafeMutablePointer<Pipe>
-  private let free: UnsafeMutablePointer<UInt32>
   private let capacity: Int
-  private var freeCount: Int
-  /// The fewest free pipes since the last trim: those below it were not needed.
-  private var lowest: Int
-  private var cold: Int
+  private var free: FreeList
   /// The kernel refused a pipe since the last trim. It is not asked again for every receive.
   private var isRefused = false
 
@@ -39,38 +33,26 @@ struct PipePool: ~Copyable {
     self.capacity = capacity
     pipes = .allocate(capacity: capacity)
     pipes.initialize(repeating: .closed, count: capacity)
-    free = .allocate(capacity: capacity)
-    for i in 0..<capacity { free[i] = UInt32(capacity - 1 - i) }
-    freeCount = capacity
-    lowest = capacity
-    cold = capacity
+    free = FreeList(capacity: capacity)
   }
 
   deinit {
     for number in 0..<capacity { Self.close(pipes + number) }
     pipes.deallocate()
-    free.deallocate()
   }
 
   /// Pipes that have descriptors, two each.
   var openCount: Int { (0..<capacity).count { pipes[$0].readEnd >= 0 } }
 
   mutating func take() -> Buffer? {
-    guard freeCount > 0 else { return nil }
-    let number = Int(free[freeCount - 1])
-    guard pipes[number].readEnd >= 0 || open(number) else { return nil }
-    freeCount -= 1
-    if freeCount < lowest { lowest = freeCount }
-    if freeCount < cold { cold = freeCount }
-    return Buffer(pipe: number)
+    guard let next = free.top, pipes[Int(next)].readEnd >= 0 || open(Int(next)) else { return nil }
+    return free.take().map { Buffer(pipe: Int($0)) }
   }
 
   mutating func give(_ pipe: Buffer) {
-    assert(freeCount < capacity, "a pipe was given back twice")
     let number = pipe.pipeNumber
     if pipes[number].count > 0 { Self.close(pipes + number) }
-    free[freeCount] = UInt32(number)
-    freeCount += 1
+    free.give(UInt32(truncatingIfNeeded: number))
   }
 
   /// How many bytes came, 0 at the end of the stream, or a negative errno. An empty pipe has room for at least one.
@@ -90,16 +72,12 @@ struct PipePool: ~Copyable {
   }
 
   /// Whether a trim would close pipes, or let a refusal be forgotten.
-  var isBloated: Bool { isRefused || freeCount - cold > Self.kept }
+  var isBloated: Bool { isRefused || free.warmCount > Self.kept }
 
   /// Closes the pipes that nobody needed since the last trim.
   mutating func trim() {
-    let target = max(cold, lowest - Self.kept)
-    while cold < target {
-      Self.close(pipes + Int(free[cold]))
-      cold += 1
-    }
-    lowest = freeCount
+    let pipes = pipes
+    free.trim(keeping: Self.kept, limit: capacity) { Self.close(pipes + Int($0)) }
     isRefused = false
   }
 

@@ -8,12 +8,11 @@ struct UringBuffers: ~Copyable {
   private static let fewestOffered = 32
   private static let mostOffered = 1024
 
-  private enum Loan: UInt8 { case none, sending, sendingAndRecycled }
+  private enum Loan { case none, sending, sendingAndRecycled }
 
   private var pool: BufferPool
-  private let capacity: Int
   /// By buffer: whether the kernel reads from it.
-  private let loans: UnsafeMutablePointer<UInt8>
+  private let loans: UnsafeMutablePointer<Loan>
   private let places: Int
   private(set) var offered = 0
   private var wanted: Int
@@ -23,9 +22,8 @@ struct UringBuffers: ~Copyable {
   init(capacity: Int) throws(EngineError) {
     let capacity = min(capacity, Int(UringTag.noBuffer))
     pool = try BufferPool(capacity: capacity)
-    self.capacity = capacity
     loans = .allocate(capacity: capacity)
-    loans.initialize(repeating: Loan.none.rawValue, count: capacity)
+    loans.initialize(repeating: .none, count: capacity)
     var places = 1
     while places < min(capacity, Self.mostOffered) { places *= 2 }
     self.places = places
@@ -72,21 +70,21 @@ struct UringBuffers: ~Copyable {
   // MARK: With senders
 
   mutating func lend(_ number: UInt16) {
-    if number != UringTag.noBuffer { loans[Int(number)] = Loan.sending.rawValue }
+    if number != UringTag.noBuffer { loans[Int(number)] = .sending }
   }
 
   mutating func sendEnded(_ number: UInt16) {
     guard number != UringTag.noBuffer else { return }
-    let wasRecycled = loans[Int(number)] == Loan.sendingAndRecycled.rawValue
-    loans[Int(number)] = Loan.none.rawValue
+    let wasRecycled = loans[Int(number)] == .sendingAndRecycled
+    loans[Int(number)] = .none
     if wasRecycled { pool.give(Buffer(number: UInt32(number))) }
   }
 
   mutating func recycle(_ buffer: Buffer) {
-    if loans[Int(buffer.number)] == Loan.none.rawValue {
+    if loans[Int(buffer.number)] == .none {
       pool.give(buffer)
     } else {
-      loans[Int(buffer.number)] = Loan.sendingAndRecycled.rawValue
+      loans[Int(buffer.number)] = .sendingAndRecycled
     }
   }
 

@@ -10,39 +10,30 @@ import Threads
 /// when it is asked for and not kept running, because a receive that goes on by itself could not be held back while the other side is
 /// slow. A withdrawn receive or peek is left with the kernel: what it brings is parked for the next one.
 ///
-/// Nobody reads a session's socket while it waits for something else. For those a poll for the end of the stream is submitted, but only
-/// after a moment: a relay that waits for its own send, or for the other side's end, is read again or closed before that.
+/// Sockets that nobody reads for a while are watched for the end of their stream by a poll.
 struct UringEngine: Engine, ~Copyable {
   static var name: String { "io_uring" }
 
   private static let submissions: UInt32 = 1024
   private static let completions: UInt32 = 8192
   private static let trimInterval = Duration.seconds(1)
-  /// How long a socket that nobody reads goes unwatched, at least; twice that at most.
-  private static let watchDelay = Duration.milliseconds(5)
   /// Until the kernel may have memory again.
   private static let shortageRest: UInt32 = 1000
   private static let done = UringTag(.done, slot: 0, generation: 0).packed
 
   private let ring: UnsafeMutablePointer<leba_ring>
   private let wake: Int32
-  private let sockets: UnsafeMutablePointer<UringSocket>
+  let sockets: UnsafeMutablePointer<UringSocket>
   private let capacity: Int
   /// Where connects find their addresses until the kernel has read them, by place in the submission ring.
   private let addresses: UnsafeMutablePointer<sockaddr_storage>
   private var listeners: UringListeners
   private var buffers: UringBuffers
-  private var pipes: PipePool
+  var pipes: PipePool
 
   private var ready = SocketQueue<UringSocket>(link: .first)
   private var starved = SocketQueue<UringSocket>(link: .first)
-  /// Sockets that nobody read when they came here; some are read again.
-  private var unwatched = SocketQueue<UringSocket>(link: .second)
-  /// Those in `unwatched` that were there at the last sweep.
-  private var unwatchedDue = 0
-  /// Open sockets that nobody reads and no poll watches yet.
-  private var unreadCount = 0
-  private var sweptAt = Instant.zero
+  var unread = UnreadSockets()
   private var turnsLeft = 0
   private var completionsLeft: UInt32 = 0
   private var trimmedAt = Instant.zero
@@ -127,7 +118,7 @@ struct UringEngine: Engine, ~Copyable {
 
   mutating func adopt(_ descriptor: Int32, as token: Token) -> Bool {
     open(descriptor, as: token)
-    leaveUnwatched(token.slot)
+    unread.insert(token.slot, in: sockets)
     return true
   }
 
@@ -146,7 +137,7 @@ struct UringEngine: Engine, ~Copyable {
     let socket = self[token]
     assert(!socket.pointee.isBeingRead, "a receive is outstanding already")
     socket.pointee.asked.insert(.peek)
-    countRead(socket)
+    unread.remove(socket)
     if socket.pointee.hasParked {
       enqueue(token.slot)
     } else if socket.pointee.inKernel.isDisjoint(with: .reading) {
@@ -158,7 +149,7 @@ struct UringEngine: Engine, ~Copyable {
     let socket = self[token]
     assert(!socket.pointee.isBeingRead, "a receive is outstanding already")
     socket.pointee.asked.insert(.receive)
-    countRead(socket)
+    unread.remove(socket)
     if socket.pointee.hasParked {
       enqueue(token.slot)
     } else if !socket.pointee.inKernel.contains(.receive) {
@@ -166,23 +157,22 @@ struct UringEngine: Engine, ~Copyable {
     }
   }
 
-  /// Filled at the socket's turn: a splice through the ring would go to a thread of the kernel's and back.
   mutating func receiveIntoPipe(_ token: Token) {
     let socket = self[token]
     assert(!socket.pointee.isBeingRead, "a receive is outstanding already")
     socket.pointee.asked.formUnion([.receive, .intoPipe])
-    countRead(socket)
+    unread.remove(socket)
     enqueue(token.slot)
   }
 
   mutating func cancelReceive(_ token: Token) {
     self[token].pointee.asked.subtract(.anyReading)
-    leaveUnwatched(token.slot)
+    unread.insert(token.slot, in: sockets)
   }
 
   mutating func send(_ token: Token, _ bytes: UnsafeRawPointer, count: Int) {
     let socket = self[token]
-    assert(!socket.pointee.asked.contains(.send))
+    assert(!socket.pointee.asked.contains(.send), "a send is outstanding already")
     socket.pointee.asked.insert(.send)
     socket.pointee.inKernel.insert(.send)
     leba_ring_make_room(ring, 1)
@@ -225,7 +215,7 @@ struct UringEngine: Engine, ~Copyable {
     if socket.pointee.hasParked, socket.pointee.parkedResult > 0 {
       buffers.recycle(Buffer(number: UInt32(socket.pointee.parkedBuffer)))
     }
-    countRead(socket)
+    unread.remove(socket)
     socket.pointee.hasParked = false
     socket.pointee.isOpen = false
     socket.pointee.asked = []
@@ -262,7 +252,7 @@ struct UringEngine: Engine, ~Copyable {
     UringTag(operation, slot: token.slot, generation: token.generation, buffer: buffer)
   }
 
-  private func submitReceive(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) {
+  func submitReceive(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) {
     leba_ring_make_room(ring, 1)
     socket.pointee.inKernel.insert(.receive)
     leba_ring_receive(ring, socket.pointee.descriptor, !socket.pointee.hasBytesWaiting, tag(.receive, token).packed)
@@ -270,6 +260,15 @@ struct UringEngine: Engine, ~Copyable {
 
   private func submitPeek(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) {
     poll(.peek, .peek, LEBA_EPOLL_IN | LEBA_EPOLL_RDHUP, socket, token)
+  }
+
+  func poll(
+    _ operation: SocketOperations, _ kind: UringTag.Operation, _ events: UInt32, _ socket: UnsafeMutablePointer<UringSocket>,
+    _ token: Token
+  ) {
+    leba_ring_make_room(ring, 1)
+    socket.pointee.inKernel.insert(operation)
+    leba_ring_poll(ring, socket.pointee.descriptor, events, false, tag(kind, token).packed)
   }
 
   private func watchWake() {
@@ -329,7 +328,7 @@ struct UringEngine: Engine, ~Copyable {
   private func timeout(until deadline: Instant?, since now: Instant) -> Int64 {
     var due = deadline
     if isBloated { due = sooner(due, trimmedAt + Self.trimInterval) }
-    if unreadCount > 0 { due = sooner(due, sweptAt + Self.watchDelay) }
+    if let sweep = unread.nextSweep { due = sooner(due, sweep) }
     guard let due else { return -1 }
     return max(0, (due - now).nanoseconds)
   }
@@ -367,71 +366,11 @@ struct UringEngine: Engine, ~Copyable {
     return nil
   }
 
-  // MARK: Pipes
-
-  private mutating func fillPipe(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) -> Completion? {
-    guard let pipe = pipes.take() else { return receiveWithoutPipe(socket, token) }
-    let count = pipes.fill(pipe, from: socket.pointee.descriptor)
-    if count > 0 {
-      socket.pointee.asked.subtract(.anyReading)
-      leaveUnwatched(token.slot)
-      return .received(token, pipe, count: count)
-    }
-    pipes.give(pipe)
-    switch -count {
-    case Int(EAGAIN):
-      poll(.intoPipe, .fillPipe, LEBA_EPOLL_IN | LEBA_EPOLL_RDHUP, socket, token)
-      return nil
-    // Not every kind of socket can.
-    case Int(EINVAL): return receiveWithoutPipe(socket, token)
-    default:
-      socket.pointee.asked.subtract(.anyReading)
-      leaveUnwatched(token.slot)
-      return finishReading(Int32(truncatingIfNeeded: count), socket, token)
-    }
-  }
-
-  private func receiveWithoutPipe(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) -> Completion? {
-    socket.pointee.asked.remove(.intoPipe)
-    submitReceive(socket, token)
-    return nil
-  }
-
-  private mutating func drainPipe(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) -> Completion? {
-    let (count, _) = pipes.drain(socket.pointee.sendPipe, to: socket.pointee.descriptor)
-    if count == -Int(EAGAIN) {
-      poll(.fromPipe, .drainPipe, LEBA_EPOLL_OUT, socket, token)
-      return nil
-    }
-    socket.pointee.asked.subtract([.send, .fromPipe])
-    if count >= 0 { return .sent(token, count: count) }
-    socket.pointee.news.remove(.breakUnreported)
-    return .sendFailed(token, errno: Int32(truncatingIfNeeded: -count))
-  }
-
-  private func poll(
-    _ operation: UringSocket.Operations, _ kind: UringTag.Operation, _ events: UInt32, _ socket: UnsafeMutablePointer<UringSocket>,
-    _ token: Token
-  ) {
-    leba_ring_make_room(ring, 1)
-    socket.pointee.inKernel.insert(operation)
-    leba_ring_poll(ring, socket.pointee.descriptor, events, false, tag(kind, token).packed)
-  }
-
-  /// There is something to fill a pipe with, or room to empty one into, or an end of either.
-  private mutating func polled(_ operation: UringSocket.Operations, _ tag: UringTag) -> Completion? {
-    guard let socket = owner(tag) else { return nil }
-    socket.pointee.inKernel.remove(operation)
-    guard socket.pointee.asked.contains(operation) else { return nil }
-    let token = Token(slot: tag.slot, generation: socket.pointee.generation)
-    return operation == .fromPipe ? drainPipe(socket, token) : fillPipe(socket, token)
-  }
-
   private mutating func takeParked(_ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) -> Completion {
     let result = socket.pointee.parkedResult
     let isPeek = socket.pointee.asked.contains(.peek)
     socket.pointee.asked.subtract(.anyReading)
-    leaveUnwatched(token.slot)
+    unread.insert(token.slot, in: sockets)
     if result > 0, isPeek { return .bytesWaiting(token) }
     // A peek takes nothing, not even the end.
     if !isPeek { socket.pointee.hasParked = false }
@@ -442,7 +381,7 @@ struct UringEngine: Engine, ~Copyable {
   }
 
   /// What zero and errors mean is the same for a receive and a peek.
-  private func finishReading(_ result: Int32, _ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) -> Completion {
+  func finishReading(_ result: Int32, _ socket: UnsafeMutablePointer<UringSocket>, _ token: Token) -> Completion {
     socket.pointee.news.remove(.endUnreported)
     socket.pointee.news.insert(.endSeen)
     if result == 0 { return .ended(token) }
@@ -477,7 +416,7 @@ struct UringEngine: Engine, ~Copyable {
   }
 
   /// The open socket that a completion is about; nil when it is closed.
-  private func owner(_ tag: UringTag) -> UnsafeMutablePointer<UringSocket>? {
+  func owner(_ tag: UringTag) -> UnsafeMutablePointer<UringSocket>? {
     let socket = sockets + Int(tag.slot)
     return socket.pointee.isOpen && tag.isOf(generation: socket.pointee.generation) ? socket : nil
   }
@@ -495,7 +434,7 @@ struct UringEngine: Engine, ~Copyable {
       socket.pointee.hasBytesWaiting = leba_completion_has_more_bytes(flags)
       guard socket.pointee.asked.contains(.receive) else { return park(result, buffer, socket, token) }
       socket.pointee.asked.subtract(.anyReading)
-      leaveUnwatched(tag.slot)
+      unread.insert(tag.slot, in: sockets)
       return .received(token, buffer, count: Int(result))
     }
     if let buffer { buffers.recycle(buffer) }
@@ -514,7 +453,7 @@ struct UringEngine: Engine, ~Copyable {
     default:
       guard socket.pointee.asked.contains(.receive) else { return park(result, nil, socket, token) }
       socket.pointee.asked.subtract(.anyReading)
-      leaveUnwatched(tag.slot)
+      unread.insert(tag.slot, in: sockets)
       return finishReading(result, socket, token)
     }
   }
@@ -551,7 +490,7 @@ struct UringEngine: Engine, ~Copyable {
     socket.pointee.inKernel.remove(.connect)
     socket.pointee.asked.remove(.connect)
     let token = Token(slot: tag.slot, generation: socket.pointee.generation)
-    leaveUnwatched(tag.slot)
+    unread.insert(tag.slot, in: sockets)
     return result == 0 ? .connected(token) : .connectFailed(token, errno: -result)
   }
 
@@ -563,7 +502,7 @@ struct UringEngine: Engine, ~Copyable {
     let onlyBytes = result > 0 && events & (LEBA_EPOLL_RDHUP | LEBA_EPOLL_HUP | LEBA_EPOLL_ERR) == 0
     guard socket.pointee.asked.contains(.peek) else {
       if !onlyBytes { note(events, socket) }
-      leaveUnwatched(tag.slot)
+      unread.insert(tag.slot, in: sockets)
       return socket.pointee.isBeingRead ? nil : reportHangUp(socket, token)
     }
     let count = onlyBytes ? 1 : leba_peek(socket.pointee.descriptor)
@@ -572,7 +511,7 @@ struct UringEngine: Engine, ~Copyable {
       return nil
     }
     socket.pointee.asked.remove(.peek)
-    leaveUnwatched(tag.slot)
+    unread.insert(tag.slot, in: sockets)
     guard count > 0 else { return finishReading(Int32(truncatingIfNeeded: count), socket, token) }
     socket.pointee.hasBytesWaiting = true
     return .bytesWaiting(token)
@@ -586,36 +525,9 @@ struct UringEngine: Engine, ~Copyable {
 
   // MARK: Sockets that nobody reads
 
-  private mutating func leaveUnwatched(_ slot: UInt32) {
-    let socket = sockets + Int(slot)
-    if !socket.pointee.isUnread {
-      socket.pointee.isUnread = true
-      unreadCount += 1
-    }
-    guard !socket.pointee.isUnwatched else { return }
-    socket.pointee.isUnwatched = true
-    unwatched.append(slot, in: sockets)
-  }
-
-  /// It is read, watched or closed.
-  private mutating func countRead(_ socket: UnsafeMutablePointer<UringSocket>) {
-    guard socket.pointee.isUnread else { return }
-    socket.pointee.isUnread = false
-    unreadCount -= 1
-  }
-
   private mutating func watchUnread(now: Instant) {
-    guard unwatched.count > 0, now - sweptAt >= Self.watchDelay else { return }
-    sweptAt = now
-    while unwatchedDue > 0, let slot = unwatched.pop(from: sockets) {
-      unwatchedDue -= 1
-      let socket = sockets + Int(slot)
-      socket.pointee.isUnwatched = false
-      guard socket.pointee.isUnread else { continue }
-      countRead(socket)
-      watch(socket, slot)
-    }
-    unwatchedDue = unwatched.count
+    guard unread.beginsSweep(now: now) else { return }
+    while let slot = unread.popDue(from: sockets) { watch(sockets + Int(slot), slot) }
   }
 
   private func watch(_ socket: UnsafeMutablePointer<UringSocket>, _ slot: UInt32) {
@@ -630,7 +542,7 @@ struct UringEngine: Engine, ~Copyable {
     guard let socket = owner(tag) else { return nil }
     socket.pointee.inKernel.remove(.watch)
     note(UInt32(bitPattern: max(0, result)), socket)
-    leaveUnwatched(tag.slot)
+    unread.insert(tag.slot, in: sockets)
     // A receive that is outstanding tells of it itself.
     guard !socket.pointee.isBeingRead else { return nil }
     return reportHangUp(socket, Token(slot: tag.slot, generation: socket.pointee.generation))

@@ -21,21 +21,17 @@ struct UringListeners {
     var hasNews: Bool { first < waiting.count || failure != 0 || acceptsBeforeClose != nil && !isAccepting }
   }
 
-  /// New connections per pass: enough to empty a burst quickly, few enough that running sessions do not wait for it.
-  private static let acceptsPerPass = 64
-
   private let ring: UnsafeMutablePointer<leba_ring>
   private var listeners: [Listener] = []
-  private var ready: [Int32] = []
+  private var turns = ListenerTurns()
   /// Those that are to accept and may not do so yet.
   private var unarmed: [Int32] = []
-  private var acceptsLeft = 0
 
   init(ring: UnsafeMutablePointer<leba_ring>) { self.ring = ring }
 
-  var areReady: Bool { !ready.isEmpty }
+  var areReady: Bool { !turns.isEmpty }
 
-  mutating func beginPass() { acceptsLeft = Self.acceptsPerPass }
+  mutating func beginPass() { turns.beginPass() }
 
   mutating func open(_ descriptor: Int32, as token: Token) {
     let index = Int(token.listenerNumber)
@@ -49,7 +45,7 @@ struct UringListeners {
     // One that is closing has no later: its next turn ends it.
     guard listeners[Int(number)].acceptsBeforeClose == nil else { return listeners[Int(number)].acceptsBeforeClose = 0 }
     listeners[Int(number)].isPaused = true
-    ready.removeAll { $0 == number }
+    turns.remove(number)
     stopAccepting(number)
   }
 
@@ -79,7 +75,7 @@ struct UringListeners {
     Glibc.close(listeners[Int(number)].descriptor)
     for descriptor in listeners[Int(number)].waiting[listeners[Int(number)].first...] { Glibc.close(descriptor) }
     listeners[Int(number)] = Listener(generation: listeners[Int(number)].generation)
-    ready.removeAll { $0 == number }
+    turns.remove(number)
   }
 
   /// A completion of an accept: a descriptor, or an error.
@@ -106,23 +102,20 @@ struct UringListeners {
   }
 
   mutating func next() -> Completion? {
-    while acceptsLeft > 0, let number = ready.first {
+    while let number = turns.current {
       let index = Int(number)
       let token = Token(listener: number, generation: listeners[index].generation)
-      if let left = listeners[index].acceptsBeforeClose, left == 0 { return end(token) }
+      if listeners[index].acceptsBeforeClose == 0 { return end(token) }
       if listeners[index].first < listeners[index].waiting.count {
-        acceptsLeft -= 1
-        defer { if acceptsLeft == 0 { rotate() } }
+        turns.countAccept()
         return .accepted(token, descriptor: takeWaiting(index))
       }
-      if listeners[index].acceptsBeforeClose != nil {
-        guard !listeners[index].isAccepting else { return rest(number) }
-        return lastAccept(token)
+      if listeners[index].acceptsBeforeClose != nil, !listeners[index].isAccepting { return lastAccept(token) }
+      if listeners[index].acceptsBeforeClose == nil, listeners[index].failure != 0 {
+        pause(token)
+        return .acceptFailed(token, errno: listeners[index].failure)
       }
-      let failure = listeners[index].failure
-      guard failure != 0 else { return rest(number) }
-      pause(token)
-      return .acceptFailed(token, errno: failure)
+      turns.remove(number)
     }
     return nil
   }
@@ -135,7 +128,7 @@ struct UringListeners {
     let descriptor = leba_accept(listeners[index].descriptor)
     guard descriptor >= 0 else { return end(token) }
     listeners[index].acceptsBeforeClose = listeners[index].acceptsBeforeClose.map { $0 - 1 }
-    acceptsLeft -= 1
+    turns.countAccept()
     return .accepted(token, descriptor: descriptor)
   }
 
@@ -149,15 +142,10 @@ struct UringListeners {
     return descriptor
   }
 
-  private mutating func rest(_ number: Int32) -> Completion? {
-    ready.removeAll { $0 == number }
-    return next()
-  }
-
   private mutating func becomeReady(_ number: Int32) {
     let listener = listeners[Int(number)]
-    guard listener.descriptor >= 0, !listener.isPaused, listener.hasNews, !ready.contains(number) else { return }
-    ready.append(number)
+    guard listener.descriptor >= 0, !listener.isPaused, listener.hasNews else { return }
+    turns.add(number)
   }
 
   private mutating func accept(_ number: Int32) {
@@ -193,10 +181,5 @@ struct UringListeners {
   private mutating func end(_ token: Token) -> Completion {
     close(token)
     return .acceptingEnded(token)
-  }
-
-  /// The next pass begins with another listener, so that one flooded port does not starve the rest.
-  private mutating func rotate() {
-    if ready.count > 1 { ready.append(ready.removeFirst()) }
   }
 }

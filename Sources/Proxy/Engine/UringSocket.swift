@@ -1,23 +1,5 @@
 /// What the io_uring engine knows of one socket: what its owner asked for, what the kernel is at, and what came that nobody asked for yet.
 struct UringSocket: QueuedSocket {
-  struct Operations: OptionSet, BitwiseCopyable {
-    let rawValue: UInt8
-    static let connect = Operations(rawValue: 1)
-    static let send = Operations(rawValue: 2)
-    static let receive = Operations(rawValue: 4)
-    static let peek = Operations(rawValue: 8)
-    static let watch = Operations(rawValue: 16)
-    /// Asked with `receive`: into a pipe if there is one. In the kernel: a poll for bytes, because pipes are filled by plain system calls.
-    static let intoPipe = Operations(rawValue: 32)
-    /// The same with `send`: from a pipe; a poll for room.
-    static let fromPipe = Operations(rawValue: 64)
-
-    /// While one of these is asked for, its answer tells of an end.
-    static let reading: Operations = [.receive, .peek]
-    /// All that is asked for, or not, with a read.
-    static let anyReading: Operations = [.receive, .peek, .intoPipe]
-  }
-
   /// Facts about the peer that outlive the operation which found them.
   struct News: OptionSet, BitwiseCopyable {
     let rawValue: UInt8
@@ -53,8 +35,8 @@ struct UringSocket: QueuedSocket {
   var isUnread: Bool
   /// The last receive left bytes behind, or a peek saw some: the next one finds them at once.
   var hasBytesWaiting: Bool
-  var asked: Operations
-  var inKernel: Operations
+  var asked: SocketOperations
+  var inKernel: SocketOperations
   var news: News
 
   subscript(link: SocketQueueLink) -> UInt32 {
@@ -63,5 +45,4 @@ struct UringSocket: QueuedSocket {
   }
 
   var isBeingRead: Bool { !asked.isDisjoint(with: .reading) }
-
 }
