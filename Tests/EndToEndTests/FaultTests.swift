@@ -148,6 +148,13 @@ extension EndToEnd {
       }
     }
 
+    /// Wherever in the life of a connection the lie falls, even where it hides the end of both streams and nobody is left who could lose
+    /// patience: an end that has been announced is read until it is found.
+    @Test func `a receive that finds nothing where bytes or an end wait forgets no connection`() async throws {
+      let site = try await Site()
+      for call in 13...24 { _ = try await site.disturbed(by: "recvfrom:error=EAGAIN:when=\(call)", patience: .seconds(1)) }
+    }
+
     @Test func `a wait that is interrupted again and again loses nothing`() async throws {
       let site = try await Site()
       let outcomes = try await site.disturbed(by: "epoll_pwait:error=EINTR:when=1+2")

@@ -323,7 +323,7 @@ struct EpollEngine: Engine, ~Copyable {
     return .received(token, buffer, count: count)
   }
 
-  private func tryPeek(_ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token) -> Completion? {
+  private mutating func tryPeek(_ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token) -> Completion? {
     let count = leba_peek(socket.pointee.descriptor)
     if count > 0 {
       socket.pointee.asked.remove(.peek)
@@ -333,9 +333,10 @@ struct EpollEngine: Engine, ~Copyable {
   }
 
   /// What zero and errors mean is the same for a receive and a peek.
-  private func finishReading(_ count: Int, _ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token) -> Completion? {
+  private mutating func finishReading(_ count: Int, _ socket: UnsafeMutablePointer<EpollSocket>, _ token: Token) -> Completion? {
     if count == -Int(EAGAIN) {
-      socket.pointee.readiness.remove(.readable)
+      // An end that was announced is there to be read, and no event tells of it again: this cannot be true.
+      if socket.pointee.readiness.contains(.peerEnded) { enqueue(token.slot) } else { socket.pointee.readiness.remove(.readable) }
       return nil
     }
     socket.pointee.asked.subtract(.anyReading)
