@@ -218,13 +218,14 @@ static inline void leba_hear_new_handshakes(int listener) {
 /// by timers what the peer could have at once. Inherited by accepted sockets.
 static inline void leba_use_reno(int fd) { setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4); }
 
-/// On a listening TCP socket too: accepted sockets inherit all of it, which saves the calls per connection.
+/// On a listening TCP socket too: accepted sockets inherit all of it, which saves the calls per connection. Without a count of probes,
+/// TCP_USER_TIMEOUT is to say when silence has lasted long enough; beside it the kernel would not look at a count.
 static inline void leba_tune_tcp(int fd, int idle_s, int interval_s, int probes) {
   leba_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   leba_set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   leba_set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
   leba_set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
-  leba_set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
+  if (probes > 0) leba_set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
 }
 
 // MARK: Descriptors on their way to another process

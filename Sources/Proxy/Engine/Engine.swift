@@ -99,8 +99,8 @@ protocol Engine: ~Copyable {
 
   /// Blocks until something happens or `deadline` passes (nil: no deadline). Returns the time, read once.
   mutating func wait(until deadline: Instant?, since now: Instant) -> Instant
-  /// The next completion of this pass. A pass gives every socket that was ready when `wait` returned one turn, so that a busy pair
-  /// cannot keep the loop from its timers and its mailbox.
+  /// The next completion of this pass. A pass gives every socket that was ready when `wait` returned one turn, or a few more if there were
+  /// only a few, so that a busy pair cannot keep the loop from its timers and its mailbox.
   mutating func next() -> Completion?
   /// Whether `wake` was signalled since this was last asked, as far as the pass's completions told: to be asked after the last of them.
   mutating func takeWake() -> Bool

@@ -16,6 +16,9 @@ struct EpollEngine: Engine, ~Copyable {
 
   private static let wakeToken = Token(slot: .max, generation: 0)
   private static let eventsPerWait = 512
+  /// Turns of a pass, even if fewer sockets were ready when it began: what follows from a turn at once (the end behind the last bytes, a
+  /// connect that was asked for) needs no `epoll_wait` of its own.
+  private static let leastTurns = 16
   private static let trimInterval = Duration.seconds(1)
 
   private let epoll: Int32
@@ -188,7 +191,7 @@ struct EpollEngine: Engine, ~Copyable {
       }
       index += 1
     }
-    turnsLeft = ready.count
+    turnsLeft = max(ready.count, Self.leastTurns)
     listeners.beginPass()
     if isBloated, now - trimmedAt >= Self.trimInterval {
       pool.trim()

@@ -8,8 +8,7 @@ extension Worker where E: ~Copyable {
   /// nobody checks and for half-open leftovers.
   private static var keepaliveIdle: Int32 { 15 }
   private static var keepaliveInterval: Int32 { 5 }
-  private static var keepaliveProbes: Int32 { 3 }
-  /// How long sent bytes may stay unacknowledged. Not shorter, because the kernel also applies it to a peer that acknowledges but
+  /// How long sent bytes, or keepalive's probes, may stay unacknowledged. Not shorter, because the kernel also applies it to a peer that acknowledges but
   /// keeps its window shut, and a database that waits for a lock does that for a while.
   private static var unacknowledgedLimit: Int32 { 120_000 }
 
@@ -63,7 +62,7 @@ extension Worker where E: ~Copyable {
     let descriptor = leba_stream_socket(address.family)
     guard descriptor >= 0 else { return nil }
     if !address.isUnix {
-      leba_tune_tcp(descriptor, Self.keepaliveIdle, Self.keepaliveInterval, Self.keepaliveProbes)
+      leba_tune_tcp(descriptor, Self.keepaliveIdle, Self.keepaliveInterval, 0)
       _ = leba_set_option(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, Self.unacknowledgedLimit)
       if address.isLoopback { leba_use_reno(descriptor) }
     }
