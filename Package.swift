@@ -68,8 +68,11 @@ let pureTargets: [Target] = [
 ]
 
 /// Counted by scripts/count-hot-path, which builds it in the pure package.
-let hotPath = Target.executableTarget(
-  name: "hot-path", dependencies: ["Proxy", "Model"], path: "Tests/HotPath", swiftSettings: strict)
+let hotPath: [Target] = [
+  .target(name: "CallCounts", path: "Tests/CallCounts"),
+  .executableTarget(
+    name: "hot-path", dependencies: ["Proxy", "Model", "CallCounts"], path: "Tests/HotPath", swiftSettings: strict),
+]
 
 let packageTargets: [Target] = [
   // Named apart because swift-configuration, which hummingbird can use, declares a target `Configuration` too.
@@ -134,5 +137,5 @@ let package = Package(
       .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
       .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
-  targets: pureTargets + (pureOnly ? [hotPath] : packageTargets)
+  targets: pureTargets + (pureOnly ? hotPath : packageTargets)
 )
