@@ -8,6 +8,8 @@
 //
 // epoll: registered once, edge-triggered; a request is two receives and two sends, and its share of an epoll_wait. io_uring:
 // one receive (armed, not tried), one send each way, and one enter for all that a pass has to say; through the same shim as leba.
+// It does what leba does. Leaner, by 3 to 4 % of CPU at 64 connections, is a multishot receive on registered descriptors, but it
+// goes on while the other side is slow; waiting for more completions at once costs more at few connections than it saves at many.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
