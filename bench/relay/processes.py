@@ -2,6 +2,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -43,6 +44,18 @@ def output(cpu, *command):
     if child.returncode != 0:
         raise SystemExit(f"bench/proxy: {command[0]} ended with {child.returncode}")
     return text
+
+
+def compiled(source, directory, *options):
+    """A program of one C file of this folder."""
+    compiler = shutil.which("cc") or shutil.which("clang")
+    if not compiler:
+        raise SystemExit(f"bench/proxy: neither cc nor clang to compile bench/relay/{source} with")
+    program = directory / pathlib.Path(source).stem
+    command = [compiler, "-O2", "-Wall", *options, "-o", program, pathlib.Path(__file__).resolve().parent / source]
+    if subprocess.run([str(word) for word in command]).returncode != 0:
+        raise SystemExit(f"bench/proxy: {compiler} could not compile bench/relay/{source}")
+    return program
 
 
 class Unavailable(Exception):

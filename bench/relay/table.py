@@ -18,7 +18,7 @@ class Bar:
 
     def reference(self, rounds, key):
         """The peer to compare with, if it is there: the best is the one with the lowest median."""
-        wanted = lambda peer: peer is HAProxy if self.against == "HAProxy" else not issubclass(peer, LebaEpoll)
+        wanted = lambda peer: peer is HAProxy if self.against == "HAProxy" else peer.is_rival
         peers = filter(wanted, rounds)
         return min(peers, key=lambda peer: statistics.median(r[key] for r in rounds[peer]), default=None)
 
