@@ -171,7 +171,7 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .ledBefore: "it was the primary before the restart"
     case .primaryDown(let failure): "the primary is down (\(failure))"
     case .primaryDemoted: "the primary says that it is a replica"
-    case .roleUnproved: "the primary has not proved its role in time"
+    case .roleUnproved: "the primary has not proved in time that it can lead"
     case .primaryRemoved: "the primary is no longer a member"
     case .primaryDrained(.maintenance): "the primary is in maintenance"
     case .primaryDrained: "DNS drains the primary"

@@ -15,7 +15,7 @@ final class ControlLoop: Sendable {
     let record: @Sendable (Decision) -> Void
     let remember: @Sendable (GroupMemory) -> Void
     let forget: @Sendable (GroupName) -> Void
-    let rememberWindows: @Sendable ([MaintenanceWindow]) -> Void
+    let rememberWindows: @Sendable ([WindowMemory]) -> Void
     /// The groups are others than before, or a service showed its port for the first time.
     let follow: @Sendable (_ groups: [Group], _ ports: [DomainName: UInt16]) -> Void
   }
