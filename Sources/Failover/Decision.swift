@@ -3,7 +3,7 @@ package import Model
 /// One line of the audit history: what was decided, why, and from which evidence.
 package struct Decision: Hashable, Sendable {
   package enum Kind: String, CaseIterable, Hashable, Sendable {
-    /// The group's first primary.
+    /// The group's first primary, or after a restart the one of the run before.
     case elected
     /// Another member became primary because the old one could not serve, or because DNS names another.
     case failover
