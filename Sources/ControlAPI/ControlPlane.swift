@@ -77,12 +77,12 @@ package protocol ControlPlane: Sendable {
 package struct ControlView: Sendable {
   package let now: Instant
   package let groups: [GroupSnapshot]
-  package let history: DecisionHistory
+  package let counts: DecisionCounts
 
-  package init(now: Instant, groups: [GroupSnapshot], history: DecisionHistory) {
+  package init(now: Instant, groups: [GroupSnapshot], counts: DecisionCounts) {
     self.now = now
     self.groups = groups
-    self.history = history
+    self.counts = counts
   }
 }
 

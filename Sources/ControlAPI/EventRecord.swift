@@ -121,14 +121,4 @@ package struct EventPage: Sendable {
     self.hasMore = hasMore
     self.lastSequence = lastSequence
   }
-
-  /// What the memory of this run answers: for where there is no journal.
-  package init(_ query: EventQuery, in history: DecisionHistory, now: Instant, wall: WallTime = .current) {
-    let newest = history.newestFirst
-    let inOrder = query.order == .newestFirst ? newest : newest.reversed()
-    let matching = inOrder.lazy.map { EventRecord($0, at: wall - (now - $0.at)) }.filter(query.matches).prefix(query.limit + 1)
-    let records = Array(matching)
-    self.init(
-      records: Array(records.prefix(query.limit)), hasMore: records.count > query.limit, lastSequence: newest.first?.sequence ?? 0)
-  }
 }

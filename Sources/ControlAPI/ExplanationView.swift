@@ -1,31 +1,31 @@
 import Failover
 import Model
 
-/// The answer of `GET /groups/{name}/explain`.
-struct ExplanationView: Encodable {
-  struct Input: Encodable {
-    let name: String
-    let value: String
-    let ageSeconds: Double?
+/// The answer of `GET /groups/{name}/explain`, as the API writes it and `leba explain` reads it.
+package struct ExplanationView: Codable, Sendable {
+  package struct Input: Codable, Sendable {
+    package let name: String
+    package let value: String
+    package let ageSeconds: Double?
   }
 
-  struct Backend: Encodable {
-    let id: String
-    let designated: Bool
-    let eligible: Bool
-    let reason: String
-    let facts: [Input]
+  package struct Backend: Codable, Sendable {
+    package let id: String
+    package let designated: Bool
+    package let eligible: Bool
+    package let reason: String
+    package let facts: [Input]
   }
 
-  let group: String
-  let mode: String
-  let state: String
-  let primaryKey: String?
-  let rule: String
-  let decision: String
-  let inputs: [Input]
-  let backends: [Backend]
-  let wouldChange: [String]
+  package let group: String
+  package let mode: String
+  package let state: String
+  package let primaryKey: String?
+  package let rule: String
+  package let decision: String
+  package let inputs: [Input]
+  package let backends: [Backend]
+  package let wouldChange: [String]
 
   init(_ explanation: Explanation, now: Instant) {
     let snapshot = explanation.snapshot
@@ -44,7 +44,7 @@ struct ExplanationView: Encodable {
     case group, mode, state, primaryKey, rule, decision, inputs, backends, wouldChange
   }
 
-  func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var values = encoder.container(keyedBy: CodingKeys.self)
     try values.encode(group, forKey: .group)
     try values.encode(mode, forKey: .mode)

@@ -24,7 +24,7 @@ extension ControlView {
       let label = ("group", group.name.rawValue)
       // Every reason is there from the start, at zero, so that a rate over the first failover is not lost.
       for reason in Reason.labelsOfChanges {
-        events.samples.append(.init([label, ("reason", reason)], Double(history.changes(of: group.name, because: reason))))
+        events.samples.append(.init([label, ("reason", reason)], Double(counts.changes(of: group.name, because: reason))))
       }
       sinceLast.samples.append(.init([label], group.lastFailover.map { (now - $0).seconds } ?? .infinity))
       healthy.samples.append(.init([label], Double(group.healthyCount)))
@@ -41,7 +41,7 @@ extension ControlView {
     }
     var audit = MetricFamily("leba_audit_records_total", .counter, help: "Decisions recorded, by kind.")
     for kind in Decision.Kind.allCases {
-      audit.samples.append(.init([("kind", kind.rawValue)], Double(history.countByKind[kind] ?? 0)))
+      audit.samples.append(.init([("kind", kind.rawValue)], Double(counts.byKind[kind] ?? 0)))
     }
     return [events, sinceLast, primary, healthy, failed, suspended, holding, failedOver, refused, score, audit]
   }

@@ -30,13 +30,7 @@ package struct PhaseMetrics: Sendable {
       for phase in Phase.allCases {
         let histogram = phases[phase] ?? PhaseHistogram()
         let labels = [("group", group.rawValue), ("phase", phase.rawValue)]
-        var cumulative = 0
-        for (bound, count) in zip(PhaseHistogram.bounds.map { String($0.seconds) } + ["+Inf"], histogram.counts) {
-          cumulative += count
-          family.samples.append(.init(labels + [("le", bound)], Double(cumulative), suffix: "_bucket"))
-        }
-        family.samples.append(.init(labels, histogram.sum.seconds, suffix: "_sum"))
-        family.samples.append(.init(labels, Double(cumulative), suffix: "_count"))
+        family.addHistogram(labels, bounds: PhaseHistogram.bounds, counts: histogram.counts, sum: histogram.sum)
       }
     }
     return family

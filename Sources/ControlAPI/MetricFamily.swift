@@ -1,3 +1,5 @@
+import Model
+
 /// One Prometheus metric with all its samples, in text exposition format 0.0.4.
 package struct MetricFamily: Sendable {
   package enum Kind: String, Sendable {
@@ -27,6 +29,17 @@ package struct MetricFamily: Sendable {
     self.kind = kind
     self.help = help
     self.samples = samples
+  }
+
+  /// One histogram: `counts[i]` observations were at most `bounds[i]` and more than the bound before, the last of them above all bounds.
+  package mutating func addHistogram(_ labels: [(String, String)], bounds: [Duration], counts: [Int], sum: Duration) {
+    var cumulative = 0
+    for (bound, count) in zip(bounds.map { String($0.seconds) } + ["+Inf"], counts) {
+      cumulative += count
+      samples.append(Sample(labels + [("le", bound)], Double(cumulative), suffix: "_bucket"))
+    }
+    samples.append(Sample(labels, sum.seconds, suffix: "_sum"))
+    samples.append(Sample(labels, Double(cumulative), suffix: "_count"))
   }
 
   package func write(to text: inout String) {

@@ -3,7 +3,7 @@ package import Model
 /// One line of the audit history: what was decided, why, and from which evidence.
 package struct Decision: Hashable, Sendable {
   package enum Kind: String, CaseIterable, Hashable, Sendable {
-    /// The group's first primary.
+    /// The group's first primary, or after a restart the one of the run before.
     case elected
     /// Another member became primary because the old one could not serve, or because DNS names another.
     case failover
@@ -171,7 +171,7 @@ package enum Reason: Hashable, Sendable, CustomStringConvertible {
     case .ledBefore: "it was the primary before the restart"
     case .primaryDown(let failure): "the primary is down (\(failure))"
     case .primaryDemoted: "the primary says that it is a replica"
-    case .roleUnproved: "the primary has not proved its role in time"
+    case .roleUnproved: "the primary has not proved in time that it can lead"
     case .primaryRemoved: "the primary is no longer a member"
     case .primaryDrained(.maintenance): "the primary is in maintenance"
     case .primaryDrained: "DNS drains the primary"

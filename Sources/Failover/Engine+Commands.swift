@@ -66,6 +66,8 @@ extension Engine {
     return change([position], now: now) { group, outcome in
       group.override = Group.Override(backend: backend, force: force, pin: pin)
       group.shadowPrimary = nil
+      // Whoever led before the restart is who is replaced.
+      group.resume()
       if group.leader != backend {
         group.install(member, kind: .manual, reason: .operatorRequest(forced: force), now: now, into: &outcome)
       }

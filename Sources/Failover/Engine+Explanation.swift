@@ -31,7 +31,9 @@ private struct Explainer {
     case .noPrimary:
       return ("all_serve", "Every healthy member serves: the group is in normal mode and nobody has named a primary.")
     case .awaitsFirstVerdicts:
-      return ("awaiting_first_verdicts", "Nobody is primary yet: the members that come first have not been judged.")
+      let awaited = group.awaits(group.remembered, now: now) ? group.remembered : nil
+      let whom = awaited.map { "\($0), which led before the restart, has" } ?? "the members that come first have"
+      return ("awaiting_first_verdicts", "Nobody is primary yet: \(whom) not been judged.")
     case .keeps where group.override != nil:
       return ("override_serves", "\(primary) is primary because \(chosen) it, and it can serve.")
     case .keeps:

@@ -9,7 +9,8 @@ struct Maintenance: Sendable {
   var due: Instant?
 
   func position(_ id: String) -> Int? { windows.firstIndex { $0.window.id == id } }
-  var madeByRequest: [MaintenanceWindow] { windows.map(\.window).filter { !$0.isConfigured } }
+  /// A window of the file is read again, and needs no memory but of what was cancelled.
+  var memories: [WindowMemory] { windows.map(\.memory).filter { !$0.window.isConfigured || $0.cancelled != nil } }
 }
 
 extension Engine {
@@ -57,7 +58,7 @@ extension Engine {
       if described[window.id] == nil { described[window.id] = window }
     }
     var round = Round()
-    let requestedBefore = maintenance.madeByRequest
+    let memoriesBefore = maintenance.memories
     // The file wins over what was asked for under the same id.
     for position in maintenance.windows.indices.reversed() {
       let known = maintenance.windows[position].window
@@ -68,14 +69,13 @@ extension Engine {
       if let window = described[window.id] { maintenance.windows.append(WindowProgress(window)) }
     }
     let effects = finish(round) + advanceWindows(now: now)
-    return maintenance.madeByRequest == requestedBefore ? effects : rememberWindows(after: effects)
+    return maintenance.memories == memoriesBefore ? effects : rememberWindows(after: effects)
   }
 
-  /// Windows that an earlier run was asked for. They are known to be remembered.
-  mutating func windowsRemembered(_ windows: [MaintenanceWindow], now: Instant) -> [Effect] {
-    for var window in windows where maintenance.position(window.id) == nil {
-      window.isConfigured = false
-      maintenance.windows.append(WindowProgress(window))
+  /// Windows of an earlier run, which are known to be remembered. Those that came from its file stay if the file still has them.
+  mutating func windowsRemembered(_ memories: [WindowMemory], now: Instant) -> [Effect] {
+    for memory in memories where maintenance.position(memory.window.id) == nil {
+      maintenance.windows.append(WindowProgress(memory))
     }
     return advanceWindows(now: now)
   }
@@ -89,7 +89,7 @@ extension Engine {
       return []
     }
     var round = Round()
-    let requestedBefore = maintenance.madeByRequest
+    let memoriesBefore = maintenance.memories
     // Ends before beginnings: who comes back can take over from the next.
     for position in maintenance.windows.indices {
       guard case .end(let wasActive) = maintenance.windows[position].step(wall: wall, now: now) else { continue }
@@ -100,7 +100,7 @@ extension Engine {
     maintenance.windows.removeAll { !$0.window.isConfigured && $0.isOver(wall: wall) }
     maintenance.due = maintenance.windows.compactMap { $0.nextDeadline(wall: wall, clock: wallClock) }.filter { $0 > now }.min()
     let effects = finish(round)
-    return maintenance.madeByRequest == requestedBefore ? effects : rememberWindows(after: effects)
+    return maintenance.memories == memoriesBefore ? effects : rememberWindows(after: effects)
   }
 
   mutating func windowsDue(now: Instant) -> [Effect] {
@@ -157,7 +157,7 @@ extension Engine {
   }
 
   private func rememberWindows(after effects: [Effect]) -> [Effect] {
-    effects.filter { if case .rememberWindows = $0 { false } else { true } } + [.rememberWindows(maintenance.madeByRequest)]
+    effects.filter { if case .rememberWindows = $0 { false } else { true } } + [.rememberWindows(maintenance.memories)]
   }
 }
 

@@ -16,7 +16,7 @@ package enum Event: Sendable {
   /// What the clock on the wall says now. Told at the start, and whenever it is not where the monotonic clock would have it.
   case wallClockRead(WallTime)
   /// What an earlier run left behind. Told before the groups are configured; a group that does not exist yet finds it when it is made.
-  case remembered(groups: [GroupMemory], windows: [MaintenanceWindow])
+  case remembered(groups: [GroupMemory], windows: [WindowMemory])
   /// Nothing happened but time: `Engine.nextDeadline` was reached.
   case deadlineReached
 }
@@ -42,6 +42,6 @@ package enum Effect: Hashable, Sendable {
   case remember(GroupMemory)
   /// The group is gone, and so is what is remembered of it.
   case forget(GroupName)
-  /// All windows that were made through the API and are not over.
-  case rememberWindows([MaintenanceWindow])
+  /// All windows that were made through the API and are not over, and those of the file whose last occurrence was cancelled.
+  case rememberWindows([WindowMemory])
 }

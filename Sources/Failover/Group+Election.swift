@@ -31,10 +31,12 @@ extension Group {
   var incumbent: BackendID? { specification.shadow ? shadowPrimary ?? leader : leader }
 
   private mutating func lead(now: Instant, into outcome: inout Outcome) {
+    if hasLostRemembered(at: now) { resume() }
     switch ruling(at: now) {
     case .changes(let change):
       make(change, now: now, into: &outcome)
-      // When the primary of the last run is found again, the one to go back to may have been ready for long enough.
+      // When the primary of the last run is found again, the one to go back to may have been ready for long enough, or another
+      // may have been promoted meanwhile.
       if change.kind == .elected, case .changes(let next) = ruling(at: now) { make(next, now: now, into: &outcome) }
     case .delayed(let change, let delay): noteSuspension(of: change, delay, now: now, into: &outcome)
     case .noPrimary, .awaitsFirstVerdicts, .keeps, .keptByOverride, .nobodyEligible: break

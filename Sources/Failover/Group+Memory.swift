@@ -35,7 +35,7 @@ extension Group {
   /// Takes over what an earlier run left behind. What it says of times is not believed beyond now: clocks are set back.
   mutating func restore(_ memory: GroupMemory, _ clock: WallClock, now: Instant) {
     func instant(_ milliseconds: Int64) -> Instant? { clock.instant(of: WallTime(milliseconds: milliseconds)).map { min($0, now) } }
-    remembered = memory.primary.map(BackendID.init(_:))
+    remembered = memory.primary.flatMap { $0.isEmpty ? nil : BackendID($0) }
     if let chosen = memory.override {
       override = Override(backend: BackendID(chosen.backend), force: chosen.force, pin: chosen.pin)
     }
@@ -43,9 +43,18 @@ extension Group {
     if specification.mode == .normal, !marksPrimary, override == nil { remembered = nil }
     automaticChanges = AutomaticChanges(restored: memory.automaticChanges.compactMap(instant), now: now)
     lastFailover = memory.lastFailover.flatMap(instant)
-    lastChange = lastFailover
+    // A change that shadow mode only spoke of keeps its distance as well.
+    lastChange = [lastFailover, automaticChanges.instants.last].compactMap { $0 }.max()
     restoreDrains(memory.drained)
     failoverCount = min(max(memory.failoverCount, 0), Int(Int32.max))
+  }
+
+  /// The primary of the last run leads on, able or not: what takes its place is a failover like any other, with all that is counted
+  /// and waited for. A first election would be a way around both.
+  mutating func resume() {
+    guard leader == nil, let remembered else { return }
+    leader = remembered
+    self.remembered = nil
   }
 }
 

@@ -55,7 +55,10 @@ extension Group {
       leaderWasDesignated = true
     }
     // A normal group has a primary only where somebody named one.
-    if old.mode != new.mode, new.mode == .normal, !marksPrimary, override == nil { leader = nil }
+    if old.mode != new.mode, new.mode == .normal, !marksPrimary, override == nil {
+      leader = nil
+      remembered = nil
+    }
     if !new.shadow || leader == nil { shadowPrimary = nil }
     if leader == nil, !hasServed { electsAnyoneFrom = now + new.holdTimeout }
     rederiveAttributes(now: now, into: &outcome)

@@ -30,7 +30,7 @@ extension Group {
     case .drainedByOperator: .primaryOrderedOut(byWindow: false)
     case .drainedByWindow: .primaryOrderedOut(byWindow: true)
     case .degraded(let score): .primaryDegraded(score: score)
-    // A leader that was never probed is a leader only by an operator's word that was since lifted.
+    // A leader that was never probed leads by an operator's word that was since lifted, or led before the restart.
     case .notProbed, .roleUnknown, nil: .roleUnproved
     case .down(let failure): .primaryDown(failure)
     case .replica: .primaryDemoted
@@ -45,11 +45,21 @@ extension Group {
     if let override, override.pin || override.force, member(override.backend) != nil { return elects(override.backend) }
     let candidates = candidates(now: now)
     let expected = remembered ?? override?.backend
-    if let expected, candidates.contains(where: { $0.id == expected }) { return elects(expected) }
+    if let expected, let member = member(expected), mayLead(member, now: now) { return elects(expected) }
     let mayWait = now < electsAnyoneFrom
     if mayWait, awaits(expected, now: now) { return .awaitsFirstVerdicts }
     guard let best = best(of: candidates) else { return mayWait ? .awaitsFirstVerdicts : .nobodyEligible(.nobodyEligible) }
     return best.designated || !mayWait || !awaitsDesignated(now: now) ? elects(best.id) : .awaitsFirstVerdicts
+  }
+
+  /// Whether the primary of the last run is known not to lead again by itself: another one would be elected now, or nobody can be.
+  func hasLostRemembered(at now: Instant) -> Bool {
+    guard leader == nil, let remembered else { return false }
+    return switch firstElection(now: now) {
+    case .changes(let change): change.to != remembered
+    case .nobodyEligible: true
+    case .noPrimary, .awaitsFirstVerdicts, .keeps, .keptByOverride, .delayed: false
+    }
   }
 
   private func elects(_ id: BackendID) -> Ruling {
@@ -58,7 +68,7 @@ extension Group {
   }
 
   /// Whether the member that led before the restart may still show that it can lead again.
-  private func awaits(_ id: BackendID?, now: Instant) -> Bool {
+  func awaits(_ id: BackendID?, now: Instant) -> Bool {
     guard let id else { return false }
     return member(id).map { !$0.isSettled(at: now) } ?? !unresolvedDomains.isEmpty
   }

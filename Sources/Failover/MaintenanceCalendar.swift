@@ -76,6 +76,15 @@ struct WindowProgress: Hashable, Sendable {
 
   init(_ window: MaintenanceWindow) { self.window = window }
 
+  /// As an earlier run left it. An occurrence that ran then is due again until it is over; one that was cancelled stays so.
+  init(_ memory: WindowMemory) {
+    window = memory.window
+    lastDone = memory.cancelled
+    wasCancelled = memory.cancelled != nil
+  }
+
+  var memory: WindowMemory { WindowMemory(window, cancelled: wasCancelled ? lastDone : nil) }
+
   /// What is due. The engine either carries it out and calls `took`, or calls `cancel`.
   mutating func step(wall: WallTime, now: Instant) -> Step {
     if let done = lastDone, wall < done - window.preDrain - Self.correction { lastDone = nil }

@@ -55,3 +55,15 @@ package struct MaintenanceWindow: Hashable, Sendable {
     self.isConfigured = isConfigured
   }
 }
+
+/// What must be known of a maintenance window after a restart: that it was asked for, and which occurrence of it is not carried out.
+package struct WindowMemory: Hashable, Sendable {
+  package var window: MaintenanceWindow
+  /// The start of the last occurrence, where that was cancelled.
+  package var cancelled: WallTime?
+
+  package init(_ window: MaintenanceWindow, cancelled: WallTime? = nil) {
+    self.window = window
+    self.cancelled = cancelled
+  }
+}

@@ -125,15 +125,11 @@ extension EnginePlane {
   }
 
   func events(_ query: EventQuery) async -> EventPage {
-    let view = await view()
     let old = script.withLock { $0.oldEvents }
-    var page = EventPage(query, in: view.history, now: view.now)
-    guard !old.isEmpty else { return page }
-    let matching = (query.order == .newestFirst ? old.reversed() : old).filter(query.matches)
-    page.records = Array(matching.prefix(query.limit))
-    page.hasMore = matching.count > query.limit
-    page.lastSequence = old.last?.sequence ?? 0
-    return page
+    let all = old.isEmpty ? events : old
+    let matching = (query.order == .newestFirst ? all.reversed() : all).filter(query.matches)
+    return EventPage(
+      records: Array(matching.prefix(query.limit)), hasMore: matching.count > query.limit, lastSequence: all.last?.sequence ?? 0)
   }
 
   func effectiveConfiguration() async -> Configuration {

@@ -9,11 +9,15 @@ import Synchronization
 final class EnginePlane: ControlPlane {
   private struct State {
     var engine = Engine(holdRemoved: .seconds(10))
-    var history = DecisionHistory()
+    var counts = DecisionCounts()
+    var decisions: [Decision] = []
     var now = Instant(nanoseconds: 1_000_000_000)
 
     mutating func apply(_ effects: [Effect]) {
-      for case .record(let decision) in effects { history.append(decision) }
+      for case .record(let decision) in effects {
+        counts.add(decision)
+        decisions.append(decision)
+      }
     }
   }
 
@@ -36,8 +40,14 @@ final class EnginePlane: ControlPlane {
 
   func view() async -> ControlView {
     state.withLock { state in
-      ControlView(now: state.now, groups: state.engine.groups.map { $0.snapshot(at: state.now) }, history: state.history)
+      ControlView(now: state.now, groups: state.engine.groups.map { $0.snapshot(at: state.now) }, counts: state.counts)
     }
+  }
+
+  /// What was decided, oldest first, with now as the time of the clock on the wall.
+  var events: [EventRecord] {
+    let (decisions, now) = state.withLock { ($0.decisions, $0.now) }
+    return decisions.map { EventRecord($0, at: WallTime.current - (now - $0.at)) }
   }
 
   func status() async -> StatusView {

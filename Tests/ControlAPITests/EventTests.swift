@@ -164,18 +164,4 @@ import Testing
       }
     }
   }
-
-  @Test func `a page out of memory is the one that was asked for`() {
-    var history = DecisionHistory()
-    var engine = Engine(holdRemoved: .seconds(10))
-    let groups = ["a", "b"].map { GroupSpecification(name: $0, mode: .normal, members: []) }
-    for case .record(let decision) in engine.handle(.groupsConfigured(groups, leaving: .atOnce), now: .zero) {
-      history.append(decision)
-    }
-    let query = EventQuery(order: .oldestFirst, limit: 1)
-    let page = EventPage(query, in: history, now: .zero + .seconds(2), wall: WallTime(milliseconds: 10_000))
-    #expect(page.records.map(\.group) == ["a"] && page.hasMore)
-    #expect(page.lastSequence == history.newestFirst.first?.sequence)
-    #expect(page.records.first?.at == WallTime(milliseconds: 8000))
-  }
 }

@@ -3,8 +3,8 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-  /// A primary that comes and goes in periods from 100 ms to 5 s, in a group that would go back to it each time. Side by side: they
-  /// mostly wait.
+  /// A primary that comes and goes in periods from 100 ms to 5 s, in a group that would go back to it each time: frozen, or with a port
+  /// that refuses. Side by side: they mostly wait.
   @Suite(.serialized) struct FlappingTests {
     private static let periods: [Duration] = [
       .milliseconds(100), .milliseconds(300), .seconds(1), .milliseconds(2500), .seconds(5),
@@ -13,12 +13,14 @@ extension EndToEnd {
 
     @Test func `changes keep the distances that docs/FAILOVER.md names, and no request fails at the standby`() async throws {
       try await withThrowingTaskGroup(of: Void.self) { tasks in
-        for period in Self.periods { tasks.addTask { try await Self.flap(period) } }
+        for flapping in Flapping.allCases {
+          for period in Self.periods { tasks.addTask { try await Self.flap(flapping, period) } }
+        }
         try await tasks.waitForAll()
       }
     }
 
-    private static func flap(_ period: Duration) async throws {
+    private static func flap(_ flapping: Flapping, _ period: Duration) async throws {
       let pair = try await WebPair(
         group: """
           minimum_interval: \(minimumInterval)ms
@@ -31,12 +33,12 @@ extension EndToEnd {
       let load = Load.timedRequests(to: pair.listener, clients: clients, pause: .milliseconds(10))
       try await load.more(20)
       let before = pair.two.requestCount
-      try await withFlapping(pair.one, period: period) { try await Task.sleep(for: span) }
+      let times = try await withFlapping(pair.one, flapping, period: period) { try await Task.sleep(for: span) }
       try await pair.leba.untilEligible(in: "web", ["one", "two"])
       try await load.more(20)
       let requests = try await load.stop()
       let changes = try await pair.leba.changes(of: "web")
-      let context = "period \(period): \(changes)"
+      let context = "it \(flapping), period \(period): \(changes)"
 
       // The first is free, the second comes `minimum_interval` after it, and each further one waits twice as long.
       #expect(changes.count <= maximum, "\(context)")
@@ -46,8 +48,8 @@ extension EndToEnd {
         // Each time is rounded down.
         #expect(later - earlier >= minimumInterval << index - 1, "\(context)")
       }
-      // Frozen for longer than it takes to be sure, and awake for longer than it takes to recover.
-      if period >= .seconds(1) { #expect(!changes.isEmpty, "\(context)") }
+      // Frozen for longer than it takes to be sure, and awake for longer than it takes to recover. A refusal is known at once.
+      if period >= .seconds(1) || flapping == .refuses { #expect(!changes.isEmpty, "\(context)") }
       #expect(requests.successions.count <= changes.count + 1, "\(context)")
 
       // What reached the standby was answered; what failed was at the primary when it was given up, and nobody waited in vain.
@@ -57,10 +59,18 @@ extension EndToEnd {
       for outcome in ["hold_timeout", "hold_overflow", "limit"] {
         #expect(ends.value("leba_connections_total", ["outcome": outcome]) == 0, "\(context)")
       }
-      let failures = requests.compactMap(\.outcome.failure)
-      #expect(failures.allSatisfy { $0 == "reset" || $0 == "ended" }, "\(context) \(Set(failures))")
-      // One for each client whenever the primary freezes.
-      #expect(failures.count <= clients * (Int(span / period) + 1), "\(context)")
+      let failed = requests.filter { $0.outcome.failure != nil }
+      let reasons = Set(failed.compactMap(\.outcome.failure))
+      #expect(reasons.isSubset(of: ["reset", "ended"]), "\(context) \(reasons)")
+      // One for each client whenever the primary fails.
+      #expect(failed.count <= clients * times.count, "\(context)")
+      // A refused connection is made again, or waits: only who was there when the primary died has lost anything.
+      if flapping == .refuses {
+        let inTheMiddle = failed.filter { request in
+          times.contains { request.began <= $0.upperBound && request.ended >= $0.lowerBound }
+        }
+        #expect(inTheMiddle.count == failed.count, "\(context) \(reasons)")
+      }
       try await expectExplanation(of: changes.count, pair.leba)
     }
 

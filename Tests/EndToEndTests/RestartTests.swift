@@ -63,6 +63,23 @@ extension EndToEnd {
       #expect(try await !third.get("/api/v1/maintenance").body.contains("\"later\""))
     }
 
+    @Test func `an occurrence of a window that was cancelled is not begun by the next life`() async throws {
+      let pair = try await WebPair()
+      try await pair.two.kill()
+      try await eventually("two is down") { try await pair.leba.group("web").eligible == ["one"] }
+      let window = #"{"id": "nightly", "backend": "one", "start": "\#(rfc3339(secondsFromNow: -5))", "duration": "1h", "#
+      #expect(try await pair.leba.post("/api/v1/maintenance", window + #""repeat": "daily"}"#).status == 201)
+      try await eventually("the cancellation is on the disk") { try stateHolds("\"cancelled\":", in: pair.leba) }
+      try await pair.two.start()
+      try await pair.leba.untilEligible(in: "web", ["one", "two"])
+
+      let second = try await pair.leba.restarted()
+      let windows = try await second.get("/api/v1/maintenance").json["windows"].array
+      #expect(windows.map { $0["state"].string } == ["cancelled"], "\(windows)")
+      try await second.untilEligible(in: "web", ["one", "two"])
+      try await second.untilPrimary(of: "web", is: "one")
+    }
+
     @Test func `a state directory that cannot be written is said, and traffic does not notice`() async throws {
       let pair = try await WebPair()
       #expect(try await pair.leba.stop() == .exited(0))

@@ -22,6 +22,14 @@ extension EndToEnd {
       let requests = try await load.stop()
       #expect(requests.successions == ["one", "two"])
       #expect(requests.failures(since: restarted) == [])
+      // A failover like any other, although the life that decided it never saw the old primary work.
+      let change = try #require(try await second.changes(of: "web").first)
+      #expect(change["kind"].string == "failover" && change["from"].string == "one", "\(change)")
+      #expect(change["reason_label"].string == "primary_down" && change["evidence"].array.count == 2, "\(change)")
+      let metrics = try await second.metrics()
+      #expect(metrics.value("leba_failover_events_total", ["group": "web", "reason": "primary_down"]) == 1)
+      #expect(metrics.value("leba_failover_phase_seconds_count", ["group": "web", "phase": "decide"]) == 1)
+      #expect(metrics.value("leba_failover_phase_seconds_count", ["group": "web", "phase": "detect"]) == 0)
       try await EndToEnd.expectHistory(second, of: "web", changes: ["one > two"])
     }
 
@@ -55,7 +63,7 @@ extension EndToEnd {
       let load = Load.timedRequests(to: pair.listener)
       try await load.more(50)
       var leba = pair.leba
-      try await EndToEnd.withFlapping(pair.one, period: .milliseconds(700)) {
+      try await EndToEnd.withFlapping(pair.one, .freezes, period: .milliseconds(700)) {
         for _ in 0..<3 {
           leba = try await leba.restarted()
           try await load.more(30)
@@ -144,28 +152,8 @@ extension EndToEnd {
     }
   }
 
-  /// Freezes a server for half of each period, and leaves it running.
-  static func withFlapping<Result>(
-    _ server: NginxServer, period: Duration, _ body: () async throws -> Result
-  ) async throws -> Result {
-    let flapping = Task {
-      defer { server.thaw() }
-      while true {
-        server.freeze()
-        try await Task.sleep(for: period / 2)
-        server.thaw()
-        try await Task.sleep(for: period / 2)
-      }
-    }
-    defer { flapping.cancel() }
-    let result = try await body()
-    flapping.cancel()
-    _ = await flapping.result
-    return result
-  }
-
-  /// Each change of primary has exactly one record, whoever was elected in a later life than the first was the primary before, unless
-  /// that is the change; and the chain of hashes is whole.
+  /// Each change of primary has exactly one record, whoever was elected in a later life than the first was the primary before, and the
+  /// chain of hashes is whole.
   ///
   /// - Parameter changes: `FROM > TO`, oldest first.
   static func expectHistory(_ leba: LebaProcess, of group: String, changes: [String]) async throws {
@@ -176,7 +164,11 @@ extension EndToEnd {
     var seen: [String] = []
     for record in records {
       let (kind, to) = (record["kind"].string, record["to"].string)
-      if kind != "elected" { #expect(record["from"].string == leader && to != leader, "\(record)") }
+      if kind == "elected" {
+        #expect(record["from"].string == nil && (leader == nil || to == leader), "\(record)")
+      } else {
+        #expect(record["from"].string == leader && to != leader, "\(record)")
+      }
       if let leader, let to, to != leader { seen.append("\(leader) > \(to)") }
       leader = to
     }

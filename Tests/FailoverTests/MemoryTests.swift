@@ -67,9 +67,10 @@ struct MemoryTests {
     #expect(try engine.deleteGroup("g", now: .zero).contains(.forget("g")))
   }
 
-  func restarted(after script: Script, _ specification: GroupSpecification = .fixed("a", "b", "c")) -> Script {
-    let later = Self.noon + (script.now - .zero) + .seconds(60)
-    return Script(specification, remembering: script.memory, wall: later)
+  func restarted(
+    after script: Script, _ specification: GroupSpecification = .fixed("a", "b", "c"), pause: Duration = .seconds(60)
+  ) -> Script {
+    Script(specification, remembering: script.memory, wall: script.wall + pause)
   }
 
   @Test("a restart is no failover: the primary of the last run is the first choice, also when it answers last")
@@ -102,15 +103,132 @@ struct MemoryTests {
     #expect(next.primary == "a")
   }
 
-  @Test("it is dead: the designated one is elected as soon as that is known")
+  @Test("it is dead: a failover from it to the designated one, as soon as that is known")
   func primaryIsDead() {
     var script = ready()
     script.kill("a")
     var next = restarted(after: script)
     next.pass("a")
+    next.fail("b")
+    #expect(next.explanation?.decision == "Nobody is primary yet: b, which led before the restart, has not been judged.")
+    #expect(next.fail("b") == [.routes(["a"]), .record(.healthChanged, "b"), .record(.failover, "a")])
+    let failover = next.changes.last
+    #expect(failover?.from == "b" && failover?.reason == .primaryDown(ProbeFailure(.refused, "scripted")))
+    #expect(failover?.evidence == ["a: up", "b: down (refused: scripted)", "c: not probed yet"])
+    // Nobody knows when it died.
+    #expect(next.changes.count == 1 && failover?.detection == nil)
+    #expect(next.snapshot.failoverCount == 2)
+    #expect(next.snapshot.recentFailovers == 2)
+    #expect(next.memory?.automaticChanges.count == 2)
+    #expect(next.violations == [])
+  }
+
+  @Test("it is dead, and the interval of the last run is not over: it is the primary until then, and may come back")
+  func primaryIsDeadTooSoon() {
+    var script = ready()
+    script.kill("a")
+    var next = restarted(after: script, pause: .seconds(4))
+    next.pass("a")
+    next.pass("c")
+    #expect(next.kill("b") == [.probeNow("b"), .routes([]), .record(.healthChanged, "b"), .record(.holdBegan, "b")])
+    #expect(next.primary == "b")
+    #expect(next.explanation?.rule == "waiting_for_minimum_interval")
+    #expect(next.input("minimum_interval") == "10s, 6s left")
+    next.wait(.milliseconds(5999))
+    #expect(next.primary == "b")
+    var other = next
+    #expect(next.wait(.milliseconds(1)) == [.routes(["a"]), .record(.failover, "a"), .record(.holdEnded, "a")])
+    #expect(next.changes.map(\.from) == ["b"])
+    #expect(next.snapshot.effectiveInterval == .seconds(20))
+    other.revive("b")
+    #expect(other.serving(.primary) == ["b"])
+    #expect(other.changes == [] && other.snapshot.failoverCount == 1)
+  }
+
+  @Test("a restart is no way around maximum_failovers")
+  func tooManyFailovers() {
+    var specification = GroupSpecification.fixed("a", "b")
+    specification.maximumFailovers = FailoverLimit(count: 1, within: .seconds(600))
+    var script = ready(specification)
+    script.kill("a")
+    var next = restarted(after: script, specification)
+    next.pass("a")
+    #expect(next.kill("b").contains(.record(.failoversSuspended, "a")))
+    #expect(next.decisions.last { $0.kind == .failoversSuspended }?.from == "b")
+    #expect(next.explanation?.rule == "maximum_failovers_reached")
+    // Nor is another one.
+    next = restarted(after: script, specification, pause: .seconds(120))
     next.kill("b")
-    #expect(next.primary == "a")
-    #expect(next.changes.map(\.kind) == [.elected])
+    next.pass("a")
+    #expect(next.primary == "b" && next.serving(.primary) == [])
+    next.wait(.seconds(479))
+    #expect(next.primary == "b")
+    next.wait(.seconds(1))
+    #expect(next.changes.map(\.kind) == [.failover] && next.changes.first?.from == "b")
+    #expect(next.violations == [])
+  }
+
+  @Test("a primary that dies with each run: the interval doubles as if it were one run")
+  func flapping() {
+    let specification = GroupSpecification.fixed("a", "b")
+    var script = ready(specification)
+    var gaps: [Duration] = []
+    for _ in 0..<5 {
+      guard let primary = script.primary else { break }
+      script = restarted(after: script, specification, pause: .zero)
+      script.pass(primary == "a" ? "b" : "a")
+      let before = script.now
+      script.kill(primary)
+      for _ in 0..<1000 where script.primary == primary { script.wait(.seconds(1)) }
+      gaps.append(script.now - before)
+      #expect(script.changes.map(\.from) == [primary])
+    }
+    #expect(gaps == [0, 10, 20, 40, 80].map { .seconds($0) })
+  }
+
+  @Test("a change that shadow mode only spoke of keeps its distance over a restart as well, and the traffic stays")
+  func shadow() {
+    var specification = GroupSpecification.fixed("a", "b")
+    specification.shadow = true
+    var script = ready(specification)
+    script.kill("a")
+    var next = restarted(after: script, specification, pause: .seconds(4))
+    next.pass("b")
+    next.kill("a")
+    #expect(next.primary == "a" && next.snapshot.shadowPrimary == nil)
+    next.wait(.seconds(6))
+    #expect(next.primary == "a" && next.snapshot.shadowPrimary == "b")
+    #expect(next.decisions.last?.kind == .shadowed && next.decisions.last?.from == "a")
+    next.revive("a")
+    #expect(next.serving(.primary) == ["a"])
+    #expect(next.violations == [])
+  }
+
+  @Test("a person chooses before it is known: the choice is from the primary of the last run, or none where it is the same")
+  func chosenBeforeTheVerdict() throws {
+    var script = ready()
+    script.kill("a")
+    var next = restarted(after: script)
+    next.pass("a")
+    try next.choose("a")
+    #expect(next.changes.map(\.kind) == [.manual] && next.changes.first?.from == "b")
+    next = restarted(after: script)
+    try next.choose("b", force: true)
+    #expect(next.primary == "b" && next.changes == [])
+    #expect(next.snapshot.failoverCount == 1)
+    #expect(next.violations == [])
+  }
+
+  @Test("the group becomes a normal one before its first election: nobody is waited for")
+  func normalMeanwhile() {
+    var script = ready(.fixed("a", "b"))
+    script.kill("a")
+    var next = restarted(after: script, .fixed("a", "b"))
+    next.describe(.fixed("a", "b", mode: .normal, primary: nil))
+    next.pass("a")
+    next.kill("b")
+    #expect(next.primary == nil && next.serving(.any) == ["a"])
+    #expect(next.violations == [])
   }
 
   @Test("nobody waits for it longer than for the designated one")
@@ -123,15 +241,35 @@ struct MemoryTests {
     #expect(next.primary == nil)
     next.wait(.milliseconds(1))
     #expect(next.primary == "a")
+    #expect(next.changes.map(\.kind) == [.failover] && next.changes.first?.from == "b")
+    #expect(next.changes.first?.reason == .roleUnproved)
   }
 
-  @Test("it is no member any more: nobody waits for it")
+  @Test("it is no member any more: nobody waits for it, and that is the reason")
   func primaryIsGone() {
     var script = ready()
     script.kill("a")
     var next = restarted(after: script, .fixed("a"))
     next.pass("a")
     #expect(next.primary == "a")
+    #expect(next.changes.map(\.reason) == [.primaryRemoved] && next.changes.first?.from == "b")
+  }
+
+  @Test("another server was promoted meanwhile: it leads again, and is followed by a failover in the same moment")
+  func leftBehind() {
+    let specification = GroupSpecification.fixed("a", "b", check: .role)
+    var script = Script(specification, remembering: nil, wall: Self.noon)
+    script.pass("a", timeline: 3)
+    script.pass("b", role: .replica)
+    var next = restarted(after: script, specification)
+    next.pass("b", timeline: 4)
+    #expect(next.primary == nil)
+    let told = next.pass("a", timeline: 3)
+    #expect(told.first == .routes(["b"]))
+    #expect(next.changes.map(\.kind) == [.elected, .failover])
+    #expect(next.changes.map(\.from) == [nil, "a"])
+    #expect(next.changes.last?.reason == .higherTimeline(4, over: 3))
+    #expect(next.violations == [])
   }
 
   @Test("its name is not resolved yet: it is waited for")

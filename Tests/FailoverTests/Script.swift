@@ -21,9 +21,10 @@ struct Script {
   static let group: GroupName = "g"
   private(set) var engine: Engine
   private(set) var now = Instant.zero
+  private var wallAtZero = WallTime(milliseconds: 0)
   private(set) var decisions: [Decision] = []
   /// The last that was to be kept; nil before there were any.
-  private(set) var rememberedWindows: [MaintenanceWindow]?
+  private(set) var rememberedWindows: [WindowMemory]?
   /// What is to be kept over a restart, as it was last told.
   private(set) var memory: GroupMemory?
 
@@ -39,10 +40,16 @@ struct Script {
   }
 
   /// The next run: the clock on the wall says `wall` when it begins.
-  init(_ specification: GroupSpecification, remembering memory: GroupMemory?, wall: WallTime) {
+  init(
+    _ specification: GroupSpecification, remembering memory: GroupMemory?, windows: [WindowMemory] = [],
+    file: [MaintenanceWindow] = [], wall: WallTime
+  ) {
     engine = Engine(holdRemoved: .seconds(10))
+    self.memory = memory
+    rememberedWindows = windows
     tell(wall)
-    _ = feed(.remembered(groups: memory.map { [$0] } ?? [], windows: []))
+    _ = feed(.remembered(groups: memory.map { [$0] } ?? [], windows: windows))
+    _ = feed(.windowsConfigured(file))
     describe(specification)
   }
 
@@ -130,6 +137,9 @@ struct Script {
 
   // MARK: What can be seen
 
+  /// What the clock on the wall says now.
+  var wall: WallTime { wallAtZero + (now - .zero) }
+
   var state: Group { engine[Self.group]! }
   var exists: Bool { engine[Self.group] != nil }
   var snapshot: GroupSnapshot { state.snapshot(at: now) }
@@ -160,7 +170,10 @@ struct Script {
 
   func key(_ id: BackendID) -> MemberKey { MemberKey(group: Self.group, backend: id) }
 
-  mutating func feed(_ event: Event) -> [Told] { note(engine.handle(event, now: now)) }
+  mutating func feed(_ event: Event) -> [Told] {
+    if case .wallClockRead(let wall) = event { wallAtZero = wall - (now - .zero) }
+    return note(engine.handle(event, now: now))
+  }
 
   private mutating func probe(_ id: BackendID, _ outcome: ProbeOutcome) -> [Told] {
     feed(.probeFinished(ProbeReport(member: key(id), outcome: outcome)))

@@ -34,7 +34,7 @@ struct WindowTests {
   @Test("drained before, in maintenance during, in service after", arguments: [GroupMode.normal, .activePassive])
   func once(mode: GroupMode) throws {
     var script = try ready(Self.window(), mode: mode)
-    #expect(script.rememberedWindows == [Self.window()])
+    #expect(script.rememberedWindows == [WindowMemory(Self.window())])
     #expect(state(script) == .waiting)
     go(&script, to: .seconds(3479))
     #expect(script.reason("a") != "drained: its maintenance begins soon")
@@ -125,7 +125,7 @@ struct WindowTests {
   @Test("a restart in the middle: it goes on, before anybody has been heard")
   func restart() throws {
     var script = try Script(.fixed("a", "b", mode: .normal, primary: nil))
-    _ = script.feed(.remembered(groups: [], windows: [Self.window()]))
+    _ = script.feed(.remembered(groups: [], windows: [WindowMemory(Self.window())]))
     _ = script.feed(.wallClockRead(Self.noon + .seconds(3700)))
     #expect(state(script) == .active)
     script.pass("a")
@@ -133,6 +133,64 @@ struct WindowTests {
     #expect(script.serving(.any) == ["b"])
     script.wait(.seconds(500))
     #expect(script.serving(.any) == ["a", "b"])
+  }
+
+  /// The next run, which finds what the last one asked to keep, a while later.
+  func restarted(after script: Script, file: [MaintenanceWindow] = [], _ pause: Duration = .seconds(10)) -> Script {
+    var next = Script(
+      .fixed("a", "b", mode: .normal, primary: nil), remembering: script.memory, windows: script.rememberedWindows ?? [],
+      file: file, wall: script.wall + pause)
+    next.pass("a")
+    next.pass("b")
+    return next
+  }
+
+  @Test("an occurrence that was cancelled stays so over restarts, and the next one comes", arguments: [false, true])
+  func cancelledBeforeRestart(isConfigured: Bool) throws {
+    let window = Self.window(repetition: .daily)
+    var script = try isConfigured ? ready() : ready(window)
+    let file = isConfigured ? [window] : []
+    _ = script.feed(.windowsConfigured(file))
+    script.kill("b")
+    go(&script, to: .seconds(3600))
+    #expect(state(script) == .cancelled)
+    #expect(script.rememberedWindows?.map(\.cancelled) == [window.start])
+    for _ in 0..<2 {
+      script = restarted(after: script, file: file)
+      #expect(state(script) == .cancelled)
+      #expect(script.engine.windows(at: script.now).first?.reason != nil)
+      #expect(script.serving(.any) == ["a", "b"])
+    }
+    script.wait(.seconds(86_400))
+    #expect(state(script) == .active)
+    #expect(script.serving(.any) == ["b"])
+    // Nothing is to be known of it any more, but that somebody asked for it.
+    #expect(script.rememberedWindows == (isConfigured ? [] : [WindowMemory(window)]))
+  }
+
+  @Test("a window that the file does not have any more is forgotten with what was cancelled of it")
+  func cancelledAndGone() throws {
+    var script = try ready()
+    _ = script.feed(.windowsConfigured([Self.window(repetition: .daily)]))
+    script.kill("b")
+    go(&script, to: .seconds(3600))
+    let next = restarted(after: script)
+    #expect(next.engine.windows(at: next.now).isEmpty)
+    #expect(next.rememberedWindows == [])
+    // Described otherwise, it is another one.
+    let other = restarted(after: script, file: [Self.window(lasts: .seconds(900), repetition: .daily)])
+    #expect(state(other) == .active)
+    #expect(other.rememberedWindows == [])
+  }
+
+  @Test("what is remembered to be cancelled may be nonsense", arguments: [Int64.min, 0, .max])
+  func cancelledNonsense(at milliseconds: Int64) throws {
+    let memory = WindowMemory(Self.window(), cancelled: WallTime(milliseconds: milliseconds))
+    var script = try ready()
+    _ = script.feed(.remembered(groups: [], windows: [memory]))
+    go(&script, to: .seconds(3700))
+    #expect(state(script) == .active)
+    #expect(script.violations == [])
   }
 
   @Test("who becomes a member during its maintenance is in maintenance")

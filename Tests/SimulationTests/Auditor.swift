@@ -53,7 +53,7 @@ struct Auditor {
   /// - Parameters:
   ///   - memories: what the engine finds of an earlier run.
   ///   - windows: likewise.
-  init(holdRemoved: Duration, memories: [GroupMemory] = [], windows: [MaintenanceWindow] = []) {
+  init(holdRemoved: Duration, memories: [GroupMemory] = [], windows: [WindowMemory] = []) {
     self.holdRemoved = holdRemoved
     memory = MemoryAuditor(memories, windows: windows)
     unclaimed = Dictionary(memories.map { (GroupName($0.group), $0) }, uniquingKeysWith: { first, _ in first })

@@ -73,6 +73,8 @@ struct GroupAuditor {
   mutating func describe(_ new: GroupSpecification, now: Instant) {
     if claim == .api { return }
     claim = .described
+    let isMarked = new.members.contains(where: \.isPrimary)
+    if specification.mode != new.mode, new.mode == .normal, !isMarked, choice == nil { ledBefore = nil }
     specification = new
     specification.members += added
     electsAnyoneBy = max(electsAnyoneBy, now + new.holdTimeout)
@@ -88,7 +90,8 @@ struct GroupAuditor {
   /// What an earlier run left behind. Times may have been cut to milliseconds, and count from now on at the latest.
   mutating func restore(_ memory: GroupMemory, now: Instant, _ instant: (Int64) -> Instant?) {
     automaticChanges = memory.automaticChanges.compactMap { instant($0).map { min($0, now) } }.sorted()
-    lastChange = memory.lastFailover.flatMap { instant($0).map { min($0, now) } }
+    let lastFailover = memory.lastFailover.flatMap { instant($0).map { min($0, now) } }
+    lastChange = [lastFailover, automaticChanges.last].compactMap { $0 }.max()
     if let override = memory.override {
       choice = Choice(backend: BackendID(override.backend), force: override.force, pin: override.pin)
     }
@@ -170,7 +173,6 @@ struct GroupAuditor {
     case .setPrimary(specification.name, let backend, let force, let pin):
       let needsForce = before?.member(backend)?.obstacle(at: now) != nil
       choice = Choice(backend: backend, force: force && needsForce, pin: pin)
-      ledBefore = nil
     case .lifted(specification.name): choice = nil
     case .drained(let backend): if before?.member(backend) != nil { drained.insert(backend) }
     case .undrained(let backend): drained.remove(backend)
@@ -354,19 +356,29 @@ struct GroupAuditor {
     var expected = before?.leader == after.leader ? 0 : 1
     // A group that became a normal one has no primary any more.
     if case .event(.groupsConfigured) = input, after.leader == nil { expected = 0 }
-    // Who led before a restart may be found again when it is time to go back from it.
-    if changes.count == 2, changes[0].kind == .elected, changes[1].kind == .failback { expected = 2 }
+    // Who led before a restart may be found again when it is time to go back from it, or after another one was promoted.
+    if changes.count == 2, changes[0].kind == .elected, changes[0].to == ledBefore, changes[1].kind != .manual { expected = 2 }
+    // It leads on without a word when a person chooses it, and while it waits to be replaced.
+    if changes.isEmpty, before?.leader == nil, let ledBefore, after.leader == ledBefore,
+      isChosen(ledBefore, by: input) || !isAble(ledBefore, after, now)
+    {
+      expected = 0
+    }
     if changes.count != expected { wrong.append("\(changes.count) records of a change of primary") }
-    if let first = changes.first, first.from != before?.leader { wrong.append("the record names others") }
-    if let last = changes.last, last.to != after.leader { wrong.append("the record names others") }
+    var leader = before?.leader ?? ledBefore
+    for change in changes {
+      if change.from != (change.kind == .elected ? nil : leader) { wrong.append("the record names others") }
+      leader = change.to
+    }
+    if !changes.isEmpty, leader != after.leader { wrong.append("the record names others") }
     for change in changes {
       if change.evidence.isEmpty { wrong.append("the record has no evidence") }
       wrong += justificationViolations(change, before, after, now)
       if change.kind == .failover || change.kind == .failback, !Self.isAskedFor(change) { automaticChanges.append(now) }
       if change.kind.changesPrimary { lastChange = now }
       if change.kind != .manual, change.to != choice?.backend { choice = nil }
-      ledBefore = nil
     }
+    if after.leader != nil { ledBefore = nil }
     for record in records where record.kind == .shadowed {
       if !specification.shadow { wrong.append("something is only said, and there is no shadow mode") }
       wrong += spacingViolations(record, now)
@@ -405,12 +417,7 @@ struct GroupAuditor {
       let (own, other) = (old.flatMap { heard[$0.id]?.timeline }, new.flatMap { heard[$0.id]?.timeline })
       if own ?? .max >= other ?? 0 { wrong.append("failover to no later timeline") }
     case .elected:
-      guard let ledBefore, change.to != ledBefore, let member = after.member(ledBefore), member.obstacle(at: now) == nil else {
-        break
-      }
-      // Unless a promotion has left it behind meanwhile.
-      let (own, other) = (heard[ledBefore]?.timeline, new.flatMap { heard[$0.id]?.timeline })
-      if own ?? .max >= other ?? 0 { wrong.append("\(ledBefore) led before the restart, could lead again, and does not") }
+      if let ledBefore, change.to != ledBefore { wrong.append("\(ledBefore) led before the restart, and another one is elected") }
     case .failover where change.reason == .designationMoved:
       if old?.designated == true || new?.designated == false { wrong.append("the designation did not move") }
       if old?.check.provesRole == true { wrong.append("a name overruled a member's word") }
@@ -424,6 +431,14 @@ struct GroupAuditor {
     default: break
     }
     return wrong
+  }
+
+  private func isChosen(_ backend: BackendID, by input: Input) -> Bool {
+    if case .setPrimary(specification.name, backend, _, _) = input { true } else { false }
+  }
+
+  private func isAble(_ backend: BackendID, _ group: Group, _ now: Instant) -> Bool {
+    group.member(backend).map { $0.obstacle(at: now) == nil } ?? false
   }
 
   /// Changes that nobody asked for keep their distance from the last one, whoever made it, and are not too many.

@@ -7,7 +7,7 @@ import Model
 /// earlier one.
 struct Keeper {
   private(set) var groups: [GroupName: GroupMemory] = [:]
-  private(set) var windows: [MaintenanceWindow] = []
+  private(set) var windows: [WindowMemory] = []
   private var unwritten: [(at: Instant, effect: Effect)] = []
 
   /// Longer than anything is on its way to the disk.

@@ -4,19 +4,19 @@ import Model
 /// What would be found after a restart at this moment, from the effects alone. It has to be what the engine has.
 struct MemoryAuditor {
   private var groups: [GroupName: GroupMemory] = [:]
-  private var windows: [String] = []
+  private var windows: Set<WindowMemory> = []
 
   /// What this run began with.
-  init(_ memories: [GroupMemory] = [], windows: [MaintenanceWindow] = []) {
+  init(_ memories: [GroupMemory] = [], windows: [WindowMemory] = []) {
     groups = Dictionary(memories.map { (GroupName($0.group), $0) }, uniquingKeysWith: { first, _ in first })
-    self.windows = windows.map(\.id).sorted()
+    self.windows = Set(windows)
   }
 
   mutating func listen(to effect: Effect) {
     switch effect {
     case .remember(let memory): groups[GroupName(memory.group)] = memory
     case .forget(let name): groups[name] = nil
-    case .rememberWindows(let all): windows = all.map(\.id).sorted()
+    case .rememberWindows(let all): windows = Set(all)
     case .publish, .replaceProbes, .probeNow, .lookUpNow, .record: break
     }
   }
@@ -35,9 +35,16 @@ struct MemoryAuditor {
     return wrong.map { "\(group.name): \($0)" }
   }
 
-  /// Those that the engine was asked for, over ones excepted.
+  /// Those that the engine was asked for, over ones excepted, and those that are cancelled just now.
   func windowViolations(_ snapshots: [WindowSnapshot]) -> [String] {
-    let asked = snapshots.filter { !$0.window.isConfigured }.map(\.window.id).sorted()
-    return asked == windows ? [] : ["windows \(windows) are remembered instead of \(asked)"]
+    let asked = Set(snapshots.filter { !$0.window.isConfigured }.map(\.window))
+    let remembered = Set(windows.map(\.window).filter { !$0.isConfigured })
+    var wrong = asked == remembered ? [] : ["windows \(remembered) are remembered instead of \(asked)"]
+    for snapshot in snapshots where snapshot.state == .cancelled {
+      if !windows.contains(where: { $0.window == snapshot.window && $0.cancelled != nil }) {
+        wrong.append("that window \(snapshot.window.id) is cancelled is not remembered")
+      }
+    }
+    return wrong
   }
 }

@@ -25,6 +25,8 @@ enum Sabotage: CaseIterable {
   case losesMemories
   /// What an earlier run left behind does not reach the engine.
   case forgetsAll
+  /// It does not hear when, or which occurrences of windows were cancelled.
+  case forgetsTimes
   case explainsWrongly
   /// Silence reaches the engine as a refusal.
   case takesSilenceForRefusal
@@ -45,6 +47,12 @@ enum Sabotage: CaseIterable {
       }
       return .groupsConfigured(groups, leaving: leaving)
     case (.forgetsAll, .remembered): return .remembered(groups: [], windows: [])
+    case (.forgetsTimes, .remembered(let groups, let windows)):
+      let timeless = groups.map {
+        GroupMemory(
+          group: $0.group, primary: $0.primary, override: $0.override, drained: $0.drained, failoverCount: $0.failoverCount)
+      }
+      return .remembered(groups: timeless, windows: windows.map { WindowMemory($0.window) })
     case (.takesSilenceForRefusal, .probeFinished(let report)):
       guard case .failed(let failure) = report.outcome, failure.kind == .timedOut else { return event }
       return .probeFinished(ProbeReport(member: report.member, outcome: .failed(ProbeFailure(.refused, "connection refused"))))
@@ -66,7 +74,7 @@ enum Sabotage: CaseIterable {
   func apply(to effects: [Effect]) -> [Effect] {
     switch self {
     case .none, .sleepsThroughDeadlines, .takesFailuresForEmpty, .overlooksDrained, .overlooksMaintenance, .liftsOverrides,
-      .overlooksOrders, .overlooksWindows, .prolongsWindows, .forgetsAll, .explainsWrongly, .takesSilenceForRefusal,
+      .overlooksOrders, .overlooksWindows, .prolongsWindows, .forgetsAll, .forgetsTimes, .explainsWrongly, .takesSilenceForRefusal,
       .overlooksReplication:
       return effects
     case .losesMemories: return effects.filter { if case .remember = $0 { false } else { true } }

@@ -119,7 +119,8 @@ struct CanaryTests {
       (.liftsOverrides, "against an operator"), (.overlooksOrders, "is drained and serves"),
       (.overlooksWindows, "is due and does not run"), (.prolongsWindows, "is over and still runs"),
       (.neverCancels, "nobody else could serve"), (.starvesEverybody, "nobody takes anything"),
-      (.losesMemories, "is not remembered"), (.forgetsAll, "led before the restart, could lead again"),
+      (.losesMemories, "is not remembered"), (.forgetsAll, "led before the restart, and another one is elected"),
+      (.forgetsTimes, "failover too soon"), (.forgetsTimes, "was cancelled, and runs"),
       (.explainsWrongly, "is no explanation"), (.takesSilenceForRefusal, "while this host's network is suspected"),
       (.overlooksReplication, "leads on an older timeline"), (.overlooksReplication, "too far behind"),
     ])

@@ -7,6 +7,8 @@ struct WindowAuditor {
     let window: MaintenanceWindow
     /// It was carried out, or cancelled: it does not have to run (again).
     var isSpent = false
+    /// The start of the occurrence that was cancelled last, unless the clock was set back to before it.
+    var cancelled: WallTime?
     /// By the monotonic clock.
     var runsSince: Instant?
   }
@@ -36,6 +38,9 @@ struct WindowAuditor {
       for (id, watched) in windows where wall < watched.window.start - watched.window.preDrain - Self.correction {
         windows[id]?.isSpent = false
       }
+      for (id, watched) in windows where watched.cancelled.map({ Self.isBefore(wall, $0, of: watched.window) }) ?? false {
+        windows[id]?.cancelled = nil
+      }
     case .event(.windowsConfigured(let described)):
       let old = windows
       windows = windows.filter { !$0.value.window.isConfigured }
@@ -45,7 +50,14 @@ struct WindowAuditor {
         windows[window.id] = old[window.id].flatMap { $0.window == window ? $0 : nil } ?? Watched(window: window)
       }
     case .event(.remembered(_, let remembered)):
-      for window in remembered { windows[window.id] = Watched(window: window) }
+      for memory in remembered {
+        var watched = Watched(window: memory.window)
+        if let cancelled = memory.cancelled, let wall = wall(at: now), !Self.isBefore(wall, cancelled, of: memory.window) {
+          watched.isSpent = true
+          watched.cancelled = cancelled
+        }
+        windows[memory.window.id] = watched
+      }
     case .scheduled(let window): windows[window.id] = Watched(window: window)
     case .cancelled(let id): windows[id] = nil
     case .event, .setPrimary, .lifted, .drained, .undrained, .added, .removed, .created, .deleted: break
@@ -66,6 +78,14 @@ struct WindowAuditor {
         continue
       }
       wrong += violations(of: watched, snapshot.state, now: now)
+      if snapshot.state == .draining || snapshot.state == .active, let cancelled = watched.cancelled,
+        snapshot.nextStart == cancelled
+      {
+        wrong.append("this occurrence of window \(id) was cancelled, and runs")
+      }
+      if snapshot.state == .cancelled, let wall = wall(at: now) {
+        windows[id]?.cancelled = Self.latestStart(of: watched.window, at: wall)
+      }
       switch snapshot.state {
       case .draining: draining.insert(watched.window.backend)
       case .active: inMaintenance.insert(watched.window.backend)
@@ -101,6 +121,16 @@ struct WindowAuditor {
   }
 
   private func end(of window: MaintenanceWindow) -> WallTime { window.start + window.duration }
+
+  private static func latestStart(of window: MaintenanceWindow, at wall: WallTime) -> WallTime {
+    guard let period = window.repetition?.period else { return window.start }
+    let passed = (wall - (window.start - window.preDrain)).nanoseconds / period.nanoseconds
+    return window.start + .seconds(passed * (period.nanoseconds / 1_000_000_000))
+  }
+
+  private static func isBefore(_ wall: WallTime, _ start: WallTime, of window: MaintenanceWindow) -> Bool {
+    wall < start - window.preDrain - correction
+  }
 
   private func isDue(_ window: MaintenanceWindow, at wall: WallTime) -> Bool {
     let begins = window.start - window.preDrain

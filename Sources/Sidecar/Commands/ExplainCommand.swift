@@ -1,4 +1,5 @@
 import ArgumentParser
+import ControlAPI
 
 struct ExplainCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -14,59 +15,38 @@ struct ExplainCommand: AsyncParsableCommand {
     let client = try api.client()
     let path = "/api/v1/groups/\(group.pathEscaped)/explain"
     if json { return try await client.getJSON(path).print() }
-    let explanation: Explanation = try await client.get(path)
+    let explanation: ExplanationView = try await client.get(path)
     for line in explanation.lines { print(line) }
   }
+}
 
-  private struct Explanation: Decodable {
-    struct Input: Decodable {
-      let name: String
-      let value: String
-      let ageSeconds: Double?
-
-      var text: String {
-        let age = ageSeconds.map { isProof ? " (\($0.ageText) ago)" : " (for \($0.ageText))" } ?? ""
-        return "\(name.replacing("_", with: " ")) \(value.replacing("_", with: " "))\(age)"
-      }
-
-      /// The backend said so at a moment; the rest holds since.
-      private var isProof: Bool { ["role", "timeline", "lag", "lag_bytes"].contains(name) }
+extension ExplanationView {
+  /// The decision first: at three in the morning that is what is read.
+  fileprivate var lines: [String] {
+    var lines = ["\(group): \(decision)", "  rule \(rule), \(mode), \(state.replacing("_", with: " "))"]
+    if !inputs.isEmpty {
+      var table = TextTable(["INPUT", "VALUE", "AGE"])
+      for input in inputs { table.add([input.name, input.value, input.ageSeconds?.ageText ?? "-"]) }
+      lines += [""] + table.lines(indent: 2)
     }
-
-    struct Backend: Decodable {
-      let id: String
-      let designated: Bool
-      let reason: String
-      let facts: [Input]
+    lines += ["", "  BACKENDS"]
+    for backend in backends {
+      let mark = backend.id == primaryKey ? "* " : "  "
+      lines.append("  \(mark)\(backend.id): \(backend.reason)\(backend.designated ? " (named as primary)" : "")")
+      lines.append("      " + backend.facts.map(\.text).joined(separator: ", "))
     }
-
-    let group: String
-    let mode: String
-    let state: String
-    let primaryKey: String?
-    let rule: String
-    let decision: String
-    let inputs: [Input]
-    let backends: [Backend]
-    let wouldChange: [String]
-
-    /// The decision first: at three in the morning that is what is read.
-    var lines: [String] {
-      var lines = ["\(group): \(decision)", "  rule \(rule), \(mode), \(state.replacing("_", with: " "))"]
-      if !inputs.isEmpty {
-        var table = TextTable(["INPUT", "VALUE", "AGE"])
-        for input in inputs { table.add([input.name, input.value, input.ageSeconds?.ageText ?? "-"]) }
-        lines += [""] + table.lines(indent: 2)
-      }
-      lines += ["", "  BACKENDS"]
-      for backend in backends {
-        let mark = backend.id == primaryKey ? "* " : "  "
-        lines.append("  \(mark)\(backend.id): \(backend.reason)\(backend.designated ? " (named as primary)" : "")")
-        lines.append("      " + backend.facts.map(\.text).joined(separator: ", "))
-      }
-      lines += ["", "  WHAT WOULD CHANGE IT"]
-      lines += wouldChange.isEmpty ? ["    nothing that is known"] : wouldChange.map { "  - \($0)" }
-      return lines
-    }
+    lines += ["", "  WHAT WOULD CHANGE IT"]
+    lines += wouldChange.isEmpty ? ["    nothing that is known"] : wouldChange.map { "  - \($0)" }
+    return lines
   }
+}
+
+extension ExplanationView.Input {
+  fileprivate var text: String {
+    let age = ageSeconds.map { isProof ? " (\($0.ageText) ago)" : " (for \($0.ageText))" } ?? ""
+    return "\(name.replacing("_", with: " ")) \(value.replacing("_", with: " "))\(age)"
+  }
+
+  /// The backend said so at a moment; the rest holds since.
+  private var isProof: Bool { ["role", "timeline", "lag", "lag_bytes"].contains(name) }
 }

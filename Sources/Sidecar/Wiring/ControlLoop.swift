@@ -15,7 +15,7 @@ final class ControlLoop: Sendable {
     let record: @Sendable (Decision) -> Void
     let remember: @Sendable (GroupMemory) -> Void
     let forget: @Sendable (GroupName) -> Void
-    let rememberWindows: @Sendable ([MaintenanceWindow]) -> Void
+    let rememberWindows: @Sendable ([WindowMemory]) -> Void
     /// The groups are others than before, or a service showed its port for the first time.
     let follow: @Sendable (_ groups: [Group], _ ports: [DomainName: UInt16]) -> Void
   }
@@ -23,7 +23,7 @@ final class ControlLoop: Sendable {
   struct State {
     var engine: Engine
     var topology: Topology
-    var history = DecisionHistory()
+    var counts = DecisionCounts()
     var phases = DecisionPhases()
     /// The first port that the records of a name showed.
     fileprivate(set) var ports: [DomainName: UInt16] = [:]
@@ -156,7 +156,7 @@ final class ControlLoop: Sendable {
         changesGroups = changesGroups || decision.kind.changesGroups
         // The routes went out before the records.
         if let posted { state.phases.note(decision, decided: Instant.monotonicNow - posted) }
-        state.history.append(decision)
+        state.counts.add(decision)
         chores.append(.effect(effect))
       }
     }

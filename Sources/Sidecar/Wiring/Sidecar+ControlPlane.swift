@@ -14,7 +14,7 @@ extension Sidecar: ControlPlane {
 
   func view() async -> ControlView {
     await loop.ask { state, now in
-      ControlView(now: now, groups: state.engine.groups.map { $0.snapshot(at: now) }, history: state.history)
+      ControlView(now: now, groups: state.engine.groups.map { $0.snapshot(at: now) }, counts: state.counts)
     }
   }
 

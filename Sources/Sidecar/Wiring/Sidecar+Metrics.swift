@@ -44,14 +44,7 @@ extension Sidecar {
     var seconds = MetricFamily(
       "leba_hold_seconds", .histogram, help: "How long connections that were held waited until they had a backend.")
     for (group, times) in statistics.holdTimes.sorted(by: { $0.key < $1.key }) {
-      let label = ("group", group.rawValue)
-      var cumulative = 0
-      for (bound, count) in zip(PhaseHistogram.bounds.map { String($0.seconds) } + ["+Inf"], times.counts) {
-        cumulative += count
-        seconds.samples.append(.init([label, ("le", bound)], Double(cumulative), suffix: "_bucket"))
-      }
-      seconds.samples.append(.init([label], times.sum.seconds, suffix: "_sum"))
-      seconds.samples.append(.init([label], Double(times.count), suffix: "_count"))
+      seconds.addHistogram([("group", group.rawValue)], bounds: PhaseHistogram.bounds, counts: times.counts, sum: times.sum)
     }
     return seconds
   }
@@ -140,13 +133,7 @@ extension Sidecar {
     for (member, statistics) in health.statistics().sorted(by: { $0.key < $1.key }) {
       let labels = [("group", member.group.rawValue), ("backend", member.backend.rawValue)]
       let latencies = statistics.latencies
-      var cumulative = 0
-      for (bound, count) in zip(LatencyHistogram.bounds.map { String($0.seconds) } + ["+Inf"], latencies.counts) {
-        cumulative += count
-        seconds.samples.append(.init(labels + [("le", bound)], Double(cumulative), suffix: "_bucket"))
-      }
-      seconds.samples.append(.init(labels, latencies.sum.seconds, suffix: "_sum"))
-      seconds.samples.append(.init(labels, Double(latencies.count), suffix: "_count"))
+      seconds.addHistogram(labels, bounds: LatencyHistogram.bounds, counts: latencies.counts, sum: latencies.sum)
       probes.samples.append(.init(labels + [("result", "passed")], Double(statistics.passed)))
       probes.samples.append(.init(labels + [("result", "failed")], Double(statistics.failed)))
     }

@@ -15,7 +15,7 @@ extension Sidecar {
     effects += state.engine.handle(
       .remembered(
         groups: journal.decode(.groupState, as: GroupMemory.self, logger: logger).map(\.value),
-        windows: journal.decode(.window, as: StoredWindow.self, logger: logger).compactMap(\.value.window)), now: now)
+        windows: journal.decode(.window, as: StoredWindow.self, logger: logger).compactMap(\.value.memory)), now: now)
     effects += state.engine.handle(.windowsConfigured(configuration.maintenance), now: now)
     let described = Set(state.topology.groups.map(\.name))
     for (name, request) in journal.decode(.group, as: GroupRequest.self, logger: logger) {
@@ -66,11 +66,11 @@ extension Sidecar {
     }
   }
 
-  /// All windows that were made through the API and are not over.
-  func keep(_ windows: [MaintenanceWindow]) {
-    let ids = Set(windows.map(\.id))
+  /// All that is to be known of windows after a restart; of the others nothing.
+  func keep(_ memories: [WindowMemory]) {
+    let ids = Set(memories.map(\.window.id))
     for (id, _) in journal.facts(of: .window) where !ids.contains(id) { journal.remove(FactKey(.window, id)) }
-    for window in windows { journal.store(FactKey(.window, window.id), encoding: StoredWindow(window)) }
+    for memory in memories { journal.store(FactKey(.window, memory.window.id), encoding: StoredWindow(memory)) }
   }
 }
 
@@ -82,23 +82,30 @@ private struct StoredWindow: Codable {
   let duration: Int64
   let repetition: String?
   let preDrain: Int64
+  /// This and the next are absent in what earlier versions wrote.
+  let isConfigured: Bool?
+  let cancelled: Int64?
 
-  init(_ window: MaintenanceWindow) {
+  init(_ memory: WindowMemory) {
+    let window = memory.window
     id = window.id
     backend = window.backend.rawValue
     start = window.start.milliseconds
     duration = window.duration.nanoseconds / 1_000_000
     repetition = window.repetition?.rawValue
     preDrain = window.preDrain.nanoseconds / 1_000_000
+    isConfigured = window.isConfigured
+    cancelled = memory.cancelled?.milliseconds
   }
 
   /// Nil where it repeats in a way that this version does not know.
-  var window: MaintenanceWindow? {
+  var memory: WindowMemory? {
     let repeats = repetition.flatMap(MaintenanceWindow.Repetition.init(rawValue:))
     guard (repeats == nil) == (repetition == nil) else { return nil }
-    return MaintenanceWindow(
+    let window = MaintenanceWindow(
       id: id, backend: BackendID(backend), start: WallTime(milliseconds: start), duration: .milliseconds(duration),
-      repetition: repeats, preDrain: .milliseconds(preDrain))
+      repetition: repeats, preDrain: .milliseconds(preDrain), isConfigured: isConfigured ?? false)
+    return WindowMemory(window, cancelled: cancelled.map(WallTime.init(milliseconds:)))
   }
 }
 
