@@ -61,6 +61,51 @@ extension EndToEnd {
       try await eventually("its wait is known") { try await leba.metrics().value("leba_hold_seconds_count", ["group": "raw"]) == 1 }
     }
 
+    /// The check asks another port, so that only who connects for a client meets the silence.
+    @Test func `a backend that swallows connects costs a hedge and not a timeout`() async throws {
+      let server = try TCPServer(host: "127.0.0.3") { connection in
+        if try connection.receive(exactly: 1).isEmpty { return }
+        try connection.send("1")
+        _ = try connection.receiveToEnd()
+      }
+      let silent = try SwallowingPort(host: "127.0.0.2", port: server.endpoint.port)
+      let alive = try FreePorts.next()
+      let checked = [try TCPServer.echo(host: "127.0.0.2", port: alive), try TCPServer.echo(host: "127.0.0.3", port: alive)]
+      let listener = Endpoint.ip("127.0.0.1", try FreePorts.next())
+      let leba = try await LebaProcess.start(
+        """
+        listeners: [{name: raw, address: "\(listener)", group: raw}]
+        backends:
+          - {id: silent, address: 127.0.0.2, port: \(silent.endpoint.port), protocol: tcp}
+          - {id: healthy, address: 127.0.0.3, port: \(server.endpoint.port), protocol: tcp}
+        failover_groups:
+          - name: raw
+            mode: normal
+            backends: [silent, healthy]
+            connect_hedge: 50ms
+            health_check: {criteria: {tcp: {port: \(alive)}}}
+        """)
+      try await leba.untilEligible(in: "raw", ["silent", "healthy"])
+      var clients: [TCPConnection] = []
+      for _ in 0..<6 {
+        let client = try await TCPConnection.open(listener)
+        try await client.sending("a")
+        #expect(try await client.receivedText(exactly: 1) == "1")
+        clients.append(client)
+      }
+      // Those whose turn it was with the silent one. None of them waited for the second that a connect may take.
+      let metrics = try await leba.metrics()
+      #expect(metrics.value("leba_retries_total", ["listener": "raw", "reason": "hedge"]) == 3)
+      #expect(metrics.value("leba_retries_total", ["listener": "raw", "reason": "connect_timed_out"]) ?? 0 == 0)
+      #expect(server.connectionsAccepted == clients.count)
+      // Their sessions go on; the connects that nobody needed do not.
+      #expect(silent.connecting == 0)
+      let group = try await leba.group("raw")
+      #expect(group.backend("silent")["active_connections"].int == 0)
+      #expect(group.backend("healthy")["active_connections"].int == clients.count)
+      withExtendedLifetime(checked) {}
+    }
+
     @Test func `an idle session is closed and counted`() async throws {
       let server = try TCPServer { connection in
         if try connection.receive(exactly: 1).isEmpty { return }

@@ -159,6 +159,55 @@ import Testing
     host.expectAtRest(afterEnding: [])
   }
 
+  // MARK: What passes
+
+  /// io_uring may end a send with EAGAIN or EINTR: nothing went, and the bytes are offered again.
+  @Test func `a send that took nothing is no reason not to ask another backend`() throws {
+    var host = try Host()
+    host.publish(at: 0, UpstreamConnections(), .serve, .serve)
+    host.accept(at: 0)
+    host.pass(at: 1, .connected(try #require(host.connecting.first)))
+    let upstream = host.worker.engine.connects[0].token
+    host.worker.engine.arrive(5, on: try #require(host.worker.engine.clients.first))
+    host.pass(at: 2, .sent(upstream, count: 0), .sendFailed(upstream, errno: ECONNRESET))
+    #expect(host.worker.engine.sends == [upstream, upstream])
+    #expect(host.retries(.reset) == 1 && host.ports == [2])
+  }
+
+  @Test(arguments: [EINTR, EAGAIN, ENOBUFS, EMFILE])
+  func `what this host cannot do is no failure of the backend`(error: Int32) throws {
+    var host = try Host()
+    host.publish(at: 0, UpstreamConnections(), .serve, .serve)
+    host.accept(at: 0)
+    host.pass(at: 1, .connectFailed(try #require(host.connecting.first), errno: error))
+    #expect(host.retries(.local) == 1 && host.retries(.connectUnreachable) == 0)
+    #expect(host.worker.heldCount == 1)
+  }
+
+  /// The connection is whole: without an end of its own making the session would wait for an answer to bytes that never went.
+  @Test(arguments: [ENOBUFS, ENOMEM])
+  func `a send for which there was no memory is tried again before the first byte, and ends the session after it`(error: Int32)
+    throws
+  {
+    var host = try Host()
+    host.publish(at: 0, UpstreamConnections(), .serve)
+    host.accept(at: 0)
+    host.pass(at: 1, .connected(try #require(host.connecting.first)))
+    let client = try #require(host.worker.engine.clients.first)
+    host.worker.engine.arrive(5, on: client)
+    host.pass(at: 2, .sendFailed(host.worker.engine.connects[0].token, errno: error))
+    #expect(host.retries(.local) == 1 && host.worker.heldCount == 1)
+    host.pass(at: 52)
+    host.pass(at: 53, .connected(try #require(host.connecting.first)))
+    let upstream = host.worker.engine.connects[0].token
+    #expect(host.worker.engine.sends.last == upstream, "the same bytes")
+    host.worker.engine.arrive(5, on: client)
+    host.pass(at: 54, .sendFailed(upstream, errno: error))
+    #expect(host.ended(.limit) == 1 && host.ended(.resetByBackend) == 0)
+    #expect(host.worker.engine.resets == 2)
+    host.expectAtRest(afterEnding: [])
+  }
+
   // MARK: How long a session may last
 
   @Test func `a silent session ends in good order and one that owes an answer with a reset`() throws {

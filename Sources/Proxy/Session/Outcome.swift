@@ -95,7 +95,8 @@ package enum RetryReason: String, CaseIterable, Hashable, Sendable, BitwiseCopya
     // A unix listener whose backlog is full. Over IP it is this host's routes or ports that are short, and no backend is to blame.
     case EAGAIN: if case .unix = address { self = .connectTimedOut } else { self = .local }
     case ETIMEDOUT: self = .connectTimedOut
-    case EADDRNOTAVAIL, EADDRINUSE, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC: self = .local
+    // Interrupted, out of ports, descriptors or memory.
+    case EINTR, EADDRNOTAVAIL, EADDRINUSE, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC: self = .local
     default: self = .connectUnreachable
     }
   }

@@ -1,3 +1,4 @@
+import Glibc
 import Model
 
 /// Bytes both ways, and how a stream ends.
@@ -53,7 +54,8 @@ extension Worker where E: ~Copyable {
     session.pointee.lastActivity = now
     switch side {
     case .client: listener(of: index).pointee.sent &+= UInt64(count)
-    case .upstream: session.pointee.isCommitted = true
+    // A send that was interrupted took nothing.
+    case .upstream: if count > 0 { session.pointee.isCommitted = true }
     }
     let (step, recycled) = session.pointee[flowFrom: side.other].sent(count)
     if let recycled { engine.recycle(recycled) }
@@ -86,7 +88,21 @@ extension Worker where E: ~Copyable {
     perform(step, index, from: side)
   }
 
-  mutating func broke(_ token: Token, sending: Bool) {
+  /// Where the kernel had no memory for an operation, the connection is whole: its peer is not to blame, and no end will come of it that
+  /// would end a session whose bytes cannot go on.
+  mutating func failed(_ token: Token, _ error: Int32, sending: Bool) {
+    guard error == ENOBUFS || error == ENOMEM else { return broke(token, sending: sending) }
+    guard let (index, side) = owner(of: token) else { return }
+    switch (sessions[index].pointee.phase, side) {
+    case (.connecting, .upstream): attemptFailed(index, .local)
+    case (.relaying, .upstream) where mayRetry(index): retry(index, .local)
+    case (.waitingForFirstByte, _), (.held, _), (.connecting, .client), (.relaying, _): forget(index, .limit, reset: true)
+    case (.closing, _): finish(index, reset: false)
+    case (.free, _): break
+    }
+  }
+
+  private mutating func broke(_ token: Token, sending: Bool) {
     guard let (index, side) = owner(of: token) else { return }
     let session = sessions[index]
     switch (session.pointee.phase, side) {
@@ -123,20 +139,23 @@ extension Worker where E: ~Copyable {
 
   /// The backend reset the connection. Before a byte went either way that is one more failed try.
   private mutating func upstreamLost(_ index: SessionIndex) {
-    let session = sessions[index]
-    guard session.pointee.isCommitted || session.pointee.toClient.state == .ended else { return retryAfterReset(index) }
-    signal(.reset, session.pointee.backend)
+    guard !mayRetry(index) else { return retry(index, .reset) }
+    signal(.reset, sessions[index].pointee.backend)
     forget(index, .resetByBackend, reset: true)
   }
 
-  private mutating func retryAfterReset(_ index: SessionIndex) {
+  private func mayRetry(_ index: SessionIndex) -> Bool {
+    !sessions[index].pointee.isCommitted && sessions[index].pointee.toClient.state != .ended
+  }
+
+  private mutating func retry(_ index: SessionIndex, _ reason: RetryReason) {
     let session = sessions[index]
     session.pointee.toClient = Flow()
     session.pointee.awaitsAnswer = false
     // The time it was connected is not time it waited; what it had waited before still counts, or a backend that accepts and resets
     // could keep it for ever.
     session.pointee.waitingSince = session.pointee.waitingSince + (now - session.pointee.lastActivity)
-    attemptFailed(index, .reset)
+    attemptFailed(index, reason)
   }
 
   private mutating func perform(_ step: Flow.Step, _ index: SessionIndex, from side: Side) {
