@@ -24,7 +24,7 @@ extension EndToEnd {
         listener = .ip("127.0.0.1", try FreePorts.next())
         leba = try await LebaProcess.start(
           """
-          listeners: [{name: web, address: "\(listener)", group: web, idle_timeout: 5s}]
+          listeners: [{name: web, address: "\(listener)", group: web}]
           backends: [{id: one, address: 127.0.0.2, port: \(server.endpoint.port), protocol: http}]
           failover_groups: [{name: web, mode: active-passive, backends: [one], primary: one, hold_timeout: 20s}]
           """, engine: "epoll")
@@ -136,8 +136,7 @@ extension EndToEnd {
     }
 
     /// The calls that move bytes. EAGAIN is a lie here: the socket is as ready as was reported, so no event follows. Such a connection
-    /// stalls until its client, its server or the listener loses patience (the latter where both are gone already and the lie was about the
-    /// last end), and only once: to be lied to again then would leave nothing to wake it.
+    /// stalls until its client or its server loses patience, and only once: to be lied to again then would leave nothing to wake it.
     @Test func `calls that fail in the middle of a stream end that stream only`() async throws {
       let site = try await Site()
       for fault in [

@@ -195,7 +195,7 @@ struct UringEngine: Engine, ~Copyable {
   mutating func shutdownSending(_ token: Token) {
     let socket = self[token]
     // What was to be sent before the end must have reached the kernel before it.
-    if socket.pointee.inKernel.contains(.send) { leba_ring_enter(ring, false, -1) }
+    if socket.pointee.inKernel.contains(.send) { leba_ring_make_room(ring, Self.submissions) }
     _ = Glibc.shutdown(socket.pointee.descriptor, Int32(SHUT_WR))
   }
 
