@@ -226,9 +226,9 @@ struct EpollEngine: Engine, ~Copyable {
     }
   }
 
-  private var isBloated: Bool { pool.isBloated || pipes.isBloated }
+  @inline(__always) private var isBloated: Bool { pool.isBloated || pipes.isBloated }
 
-  private func timeout(until deadline: Instant?, since now: Instant) -> Int32 {
+  @inline(__always) private func timeout(until deadline: Instant?, since now: Instant) -> Int32 {
     guard ready.count == 0, !listeners.areReady else { return 0 }
     var due = deadline
     if isBloated {

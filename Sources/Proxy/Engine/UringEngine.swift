@@ -322,10 +322,10 @@ struct UringEngine: Engine, ~Copyable {
     return listeners.next()
   }
 
-  private var isBloated: Bool { buffers.isBloated || pipes.isBloated }
+  @inline(__always) private var isBloated: Bool { buffers.isBloated || pipes.isBloated }
 
   /// In nanoseconds; negative: none.
-  private func timeout(until deadline: Instant?, since now: Instant) -> Int64 {
+  @inline(__always) private func timeout(until deadline: Instant?, since now: Instant) -> Int64 {
     var due = deadline
     if isBloated { due = sooner(due, trimmedAt + Self.trimInterval) }
     if let sweep = unread.nextSweep { due = sooner(due, sweep) }
@@ -333,7 +333,9 @@ struct UringEngine: Engine, ~Copyable {
     return max(0, (due - now).nanoseconds)
   }
 
-  private func sooner(_ deadline: Instant?, _ other: Instant) -> Instant { deadline.map { min($0, other) } ?? other }
+  @inline(__always) private func sooner(_ deadline: Instant?, _ other: Instant) -> Instant {
+    deadline.map { min($0, other) } ?? other
+  }
 
   // MARK: Turns
 
@@ -416,7 +418,7 @@ struct UringEngine: Engine, ~Copyable {
   }
 
   /// The open socket that a completion is about; nil when it is closed.
-  func owner(_ tag: UringTag) -> UnsafeMutablePointer<UringSocket>? {
+  @inline(__always) func owner(_ tag: UringTag) -> UnsafeMutablePointer<UringSocket>? {
     let socket = sockets + Int(tag.slot)
     return socket.pointee.isOpen && tag.isOf(generation: socket.pointee.generation) ? socket : nil
   }

@@ -24,7 +24,7 @@ struct SlotTable<Element>: ~Copyable {
     }
   }
 
-  subscript(number: Int32) -> UnsafeMutablePointer<Element> {
+  @inline(__always) subscript(number: Int32) -> UnsafeMutablePointer<Element> {
     let (chunk, place) = (chunks[Int(number) / Self.chunkSize], Int(number) % Self.chunkSize)
     guard chunk.used >> place & 1 == 1, let slots = chunk.slots else { preconditionFailure("slot \(number) is empty") }
     return slots + place

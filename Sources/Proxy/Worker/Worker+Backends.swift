@@ -89,7 +89,7 @@ extension Worker where E: ~Copyable {
   }
 
   /// The backend answered what the session last asked of it: its connect, or its client's bytes.
-  func answered(_ index: SessionIndex) {
+  @inline(__always) func answered(_ index: SessionIndex) {
     let estimate = backends[sessions[index].pointee.backend].pointee.estimate
     if estimate != .noSlot { estimates[estimate].pointee.observe(now - sessions[index].pointee.askedAt, now: now) }
   }

@@ -99,7 +99,7 @@ extension Worker where E: ~Copyable {
   }
 
   /// A change fences the connects in flight when it comes to them; one may be faster than that.
-  private func servesStill(_ index: SessionIndex) -> Bool {
+  @inline(__always) private func servesStill(_ index: SessionIndex) -> Bool {
     backends[sessions[index].pointee.backend].pointee.standing[listener(of: index).pointee.role] == .serve
   }
 
@@ -180,5 +180,5 @@ extension Worker where E: ~Copyable {
     now >= sessions[index].pointee.waitingSince + holdTimeout(of: index) ? .holdTimeout : .drained
   }
 
-  func route(of index: SessionIndex) -> UnsafeMutablePointer<Route> { routes[listener(of: index).pointee.route] }
+  @inline(__always) func route(of index: SessionIndex) -> UnsafeMutablePointer<Route> { routes[listener(of: index).pointee.route] }
 }

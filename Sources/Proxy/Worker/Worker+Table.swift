@@ -8,7 +8,7 @@ extension Worker where E: ~Copyable {
   private static var stepsPerConnect: Int { 64 }
 
   /// Whether a change has been taken from the mailbox and not been carried through.
-  var isChanging: Bool { change != nil || nextStep < steps.count || !routesToFill.isEmpty }
+  @inline(__always) var isChanging: Bool { hasChange || nextStep < steps.count || !routesToFill.isEmpty }
 
   mutating func takeOverChanges() {
     var left = Self.stepsPerPass

@@ -56,7 +56,9 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   /// Closed, and not forgotten yet.
   var closedListeners: Set<Int32> = []
   /// What is being taken over of the routing table, and what was taken from the mailbox and comes after it.
-  var change: GroupChange?
+  var change: GroupChange? { didSet { hasChange = change != nil } }
+  /// Every pass asks, and to compare the change with nil would copy it.
+  private(set) var hasChange = false
   var steps: [GroupStep] = []
   var nextStep = 0
   /// The mailbox may hold more.
@@ -144,7 +146,7 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
 
   // MARK: Deadlines
 
-  private var nextDeadline: Instant? {
+  @inline(__always) private var nextDeadline: Instant? {
     // The rest of a change comes with the next pass, and that after one turn of each socket.
     isChanging ? now : sooner(deadlines.earliest, sooner(paceDeadlines.earliest, sooner(acceptResumesAt, listenersCloseAt)))
   }
@@ -207,7 +209,7 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
     for callback in drain.whenDrained { callback() }
   }
 
-  private func sooner(_ a: Instant?, _ b: Instant?) -> Instant? {
+  @inline(__always) private func sooner(_ a: Instant?, _ b: Instant?) -> Instant? {
     guard let a, let b else { return a ?? b }
     return min(a, b)
   }
@@ -217,7 +219,7 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   // A session has three sockets at most: its client's, its backend's, and for a moment one of a second connect. The first two lie side by
   // side; the third ones have a range of their own, whose pages cost nothing while nobody hedges.
 
-  func token(_ index: SessionIndex, _ side: Side) -> Token {
+  @inline(__always) func token(_ index: SessionIndex, _ side: Side) -> Token {
     let session = sessions[index]
     return switch side {
     case .client: Token(slot: index << 1, generation: session.pointee.clientGeneration)
@@ -237,15 +239,17 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
 
   private var firstSecondSlot: UInt32 { UInt32(truncatingIfNeeded: settings.sessionLimit) << 1 }
 
-  private func upstreamSlot(_ index: SessionIndex, second: Bool) -> UInt32 { second ? firstSecondSlot + index : index << 1 | 1 }
+  @inline(__always) private func upstreamSlot(_ index: SessionIndex, second: Bool) -> UInt32 {
+    second ? firstSecondSlot + index : index << 1 | 1
+  }
 
-  private func session(of token: Token) -> (index: SessionIndex, side: Side) {
+  @inline(__always) private func session(of token: Token) -> (index: SessionIndex, side: Side) {
     if token.slot >= firstSecondSlot { return (token.slot - firstSecondSlot, .upstream) }
     return (token.slot >> 1, token.slot & 1 == 0 ? .client : .upstream)
   }
 
   /// The session whose second connect this is.
-  func hedger(of token: Token) -> SessionIndex? {
+  @inline(__always) func hedger(of token: Token) -> SessionIndex? {
     let index = session(of: token).index
     let session = sessions[index]
     guard session.pointee.phase != .free, session.pointee.hedge != .noSlot, hedgeToken(index) == token else { return nil }
@@ -253,7 +257,10 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   }
 
   /// The session and side that a completion is about; nil when they are gone.
-  func owner(of token: Token) -> (index: SessionIndex, side: Side)? {
+  ///
+  /// Inlined, as everything that every completion asks without changing anything: to lend itself to a call the worker, a kilobyte of it,
+  /// would be copied.
+  @inline(__always) func owner(of token: Token) -> (index: SessionIndex, side: Side)? {
     let (index, side) = session(of: token)
     let session = sessions[index]
     guard session.pointee.phase != .free, side == .client || session.pointee.hasUpstream, self.token(index, side) == token else {
@@ -262,7 +269,9 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
     return (index, side)
   }
 
-  func listener(of index: SessionIndex) -> UnsafeMutablePointer<ListenerSlot> { listeners[sessions[index].pointee.listener] }
+  @inline(__always) func listener(of index: SessionIndex) -> UnsafeMutablePointer<ListenerSlot> {
+    listeners[sessions[index].pointee.listener]
+  }
 
   func signal(_ kind: DataPathSignal.Kind, _ backend: Int32) {
     let slot = backends[backend]
