@@ -30,9 +30,10 @@ import TestSupport
     }
   }
 
-  /// An interval of an hour: what is seen is one probe, and what came of it.
+  /// An interval of an hour: what is seen is one probe, and what came of it. A timeout that is long beside the slowest first answer of a busy
+  /// machine: whoever usually takes half of it is not late before it ends.
   private func target(
-    _ kind: HealthCheck.Kind, at server: ScriptedServer, timeout: Duration = .milliseconds(200), threshold: Int = 2
+    _ kind: HealthCheck.Kind, at server: ScriptedServer, timeout: Duration = .seconds(1), threshold: Int = 2
   ) -> ProbeTarget {
     let check = HealthCheck(kind: kind, interval: .seconds(3600), timeout: timeout, unhealthyThreshold: threshold)
     return ProbeTarget(member: .test, address: server.address, check: check)

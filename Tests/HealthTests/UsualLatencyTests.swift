@@ -10,10 +10,10 @@ import Testing
     return usual
   }
 
-  @Test func `a fast server has ten milliseconds, and a slow one twice what it takes`() {
+  @Test func `a fast server has five milliseconds, and a slow one twice what it takes`() {
     #expect(usual([]).patience == nil)
-    #expect(usual([.zero]).patience == .milliseconds(10))
-    #expect(usual([.milliseconds(4)]).patience == .milliseconds(10))
+    #expect(usual([.zero]).patience == .milliseconds(5))
+    #expect(usual([.milliseconds(2)]).patience == .milliseconds(5))
     #expect(usual([.milliseconds(30)]).patience == .milliseconds(60))
   }
 
@@ -25,7 +25,7 @@ import Testing
   }
 
   @Test func `a first connection that was slow is forgotten`() {
-    #expect(usual([.milliseconds(200)] + Array(repeating: .milliseconds(1), count: 60)).patience == .milliseconds(10))
+    #expect(usual([.milliseconds(200)] + Array(repeating: .milliseconds(1), count: 80)).patience == UsualLatency.leastPatience)
   }
 
   @Test func `any latency has room`() {

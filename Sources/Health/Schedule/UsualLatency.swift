@@ -6,7 +6,7 @@ import Model
 /// tenth probe.
 struct UsualLatency: Hashable, Sendable {
   /// Below this, nobody is late.
-  static let leastPatience = Duration.milliseconds(10)
+  static let leastPatience = Duration.milliseconds(5)
 
   /// Zero before the first pass.
   private var microseconds: UInt32 = 0
