@@ -35,7 +35,8 @@ extension Worker where E: ~Copyable {
   /// Bytes went to a socket that does not relay yet.
   mutating func headerSent(_ token: Token, _ count: Int) {
     guard let (index, side) = owner(of: token), side == .upstream, sessions[index].pointee.isIntroducing else { return }
-    sessions[index].pointee.headerSent &+= UInt8(truncatingIfNeeded: count)
+    let session = sessions[index]
+    session.pointee.headerSent &+= UInt8(truncatingIfNeeded: count)
     sendHeader(index)
   }
 }
