@@ -34,10 +34,9 @@ extension Group {
   mutating func takeRoutinePass(_ report: ProbeReport, suspicion: NetworkSuspicion, now: Instant) -> Bool {
     // Only a predictive group judges by the score.
     guard case .passed(let latency, nil, nil) = report.outcome, specification.predictive == nil, network == suspicion,
-      let position = position(report.member.backend), members[position].expectsPass
+      let position = position(report.member.backend)
     else { return false }
-    let check = members[position].check
-    return members[position].health.probePassed(check: check, latency: latency, found: report.found, now: now) == .none
+    return members[position].takeRoutinePass(latency: latency, found: report.found, now: now)
   }
 
   mutating func dataPathFailed(_ signal: DataPathSignal, now: Instant, into outcome: inout Outcome) {
@@ -81,9 +80,13 @@ extension Group {
 }
 
 extension Member {
-  /// It is up and flawless, not degraded by a score that nobody asks for any more, and nothing is to be learned from an answer but its time.
-  fileprivate var expectsPass: Bool {
-    isFlawless && degradation == 0 && !isFailing && !provesRole && (reach.state == .answering || address.isOnThisHost)
+  /// - Returns: false where the pass may change more than how often, how fast and how long ago the member passed. Nothing was done then.
+  fileprivate mutating func takeRoutinePass(latency: Duration, found: Instant?, now: Instant) -> Bool {
+    // Up and flawless, not degraded by a score that nobody asks for any more, and nothing is to be learned from an answer but its time.
+    guard isFlawless, degradation == 0, !isFailing, !provesRole, reach.state == .answering || address.isOnThisHost else {
+      return false
+    }
+    return health.probePassed(check: check, latency: latency, found: found, now: now) == .none
   }
 
   /// It is up, and has not failed since its last pass.

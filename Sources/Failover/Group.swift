@@ -101,6 +101,8 @@ package struct Group: Sendable {
 
   package func member(_ id: BackendID) -> Member? { position(id).map { members[$0] } }
 
+  // Inlined, or each report copies the group for it.
+  @inline(__always)
   func position(_ id: BackendID) -> Int? { index.isEmpty ? members.firstIndex { $0.id == id } : index[id] }
 
   /// The domains that may bring members.

@@ -1,5 +1,6 @@
-/// One deadline per id, earliest first. An indexed binary heap: setting, moving and removing are logarithmic in the number of
-/// deadlines that are set. Ids should be small: the memory goes by the largest.
+/// One deadline per id, earliest first. An indexed heap: setting, moving and removing are logarithmic in the number of deadlines that are set.
+/// Four children to a parent: they lie side by side, and the way down is half as long as with two. Ids should be small: the memory goes by the
+/// largest.
 ///
 /// Rejected: a FIFO per timeout class. Per-request timers would want it, and a lazily moved deadline serves them here too; but hold
 /// and drain timeouts differ by group, and change, and then a FIFO is out of order.
@@ -8,6 +9,8 @@ package struct DeadlineHeap: Sendable {
     var due: Instant
     var id: UInt32
   }
+
+  private static let children = 4
 
   private var entries: [Entry] = []
   /// By id: where its entry is, plus one; zero for none. As long as the largest id seen.
@@ -43,7 +46,7 @@ package struct DeadlineHeap: Sendable {
     places[Int(id)] = 0
     let moved = entries.removeLast()
     guard place < entries.count else { return }
-    if place > 0, moved.due < entries[(place - 1) / 2].due { rise(moved, from: place) } else { sink(moved, from: place) }
+    if place > 0, moved.due < entries[Self.parent(of: place)].due { rise(moved, from: place) } else { sink(moved, from: place) }
   }
 
   /// Takes out the earliest deadline that has passed.
@@ -56,7 +59,7 @@ package struct DeadlineHeap: Sendable {
   private mutating func rise(_ entry: Entry, from start: Int) {
     var place = start
     while place > 0 {
-      let parent = (place - 1) / 2
+      let parent = Self.parent(of: place)
       if entries[parent].due <= entry.due { break }
       put(entries[parent], at: place)
       place = parent
@@ -67,15 +70,20 @@ package struct DeadlineHeap: Sendable {
   private mutating func sink(_ entry: Entry, from start: Int) {
     var place = start
     while true {
-      var child = 2 * place + 1
-      if child >= entries.count { break }
-      if child + 1 < entries.count, entries[child + 1].due < entries[child].due { child += 1 }
-      if entry.due <= entries[child].due { break }
-      put(entries[child], at: place)
-      place = child
+      let first = Self.children * place + 1
+      guard first < entries.count else { break }
+      var earliest = first
+      for child in first + 1..<min(first + Self.children, entries.count) where entries[child].due < entries[earliest].due {
+        earliest = child
+      }
+      if entry.due <= entries[earliest].due { break }
+      put(entries[earliest], at: place)
+      place = earliest
     }
     put(entry, at: place)
   }
+
+  private static func parent(of place: Int) -> Int { (place - 1) / children }
 
   private mutating func put(_ entry: Entry, at place: Int) {
     entries[place] = entry

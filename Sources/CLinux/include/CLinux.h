@@ -123,17 +123,18 @@ static inline int leba_accept(int listener) {
   return fd < 0 ? -errno : fd;
 }
 
+// The calls of each probe and each relayed read go to the kernel directly: glibc's own are places where a thread may be cancelled, and pay for
+// that.
+
 static inline int leba_connect(int fd, const void *address, uint32_t length) {
-  return connect(fd, (const struct sockaddr *)address, length) < 0 ? -errno : 0;
+  return syscall(SYS_connect, fd, address, length) < 0 ? -errno : 0;
 }
 
 /// Undoes a connect: an established peer sees a reset, and the socket can connect anew, with its options and registrations as they are.
 static inline int leba_disconnect(int fd) {
   struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-  return connect(fd, &nowhere, sizeof nowhere) < 0 ? -errno : 0;
+  return leba_connect(fd, &nowhere, sizeof nowhere);
 }
-
-// The calls of each relayed read go to the kernel directly: glibc's own are places where a thread may be cancelled, and pay for that.
 
 static inline ssize_t leba_receive(int fd, void *bytes, size_t count) {
   ssize_t n = syscall(SYS_recvfrom, fd, bytes, count, MSG_DONTWAIT, NULL, NULL);

@@ -19,7 +19,10 @@ protocol ConnectionOwner: AnyObject {
 /// the kernel keeps) and firewalls an entry for two; a reset after a complete handshake is written to logs by some servers (Postgres). HAProxy has
 /// probed like this for many years. The socket then connects anew: `connect(2)` to AF_UNSPEC undoes a TCP connect.
 ///
-/// Lives on one event loop. Its descriptors are in its slots, and each is closed by `vacate` alone.
+/// What is near, this host's own servers above all, has answered before `connect(2)` returns; its plain probes are over at once, and nobody watches their
+/// sockets. Any other connection has a slot until it is closed or undone.
+///
+/// Lives on one event loop.
 final class Connector {
   /// A connection; means nothing once it has been closed or undone.
   struct Ticket: Equatable {
@@ -28,7 +31,7 @@ final class Connector {
   }
 
   /// Whom to tell what becomes of a connection.
-  enum Owner {
+  private enum Owner {
     case prober(any ConnectionOwner)
     /// Whose plain probe it is: it is undone as soon as it is open.
     case member(ProbeSchedule.Number)
@@ -41,27 +44,23 @@ final class Connector {
     case resting
   }
 
-  private enum Phase {
-    case vacant
-    /// Unconnected, for the next who asks.
-    case pooled
-    case connecting
-    case open
+  private struct Connecting {
+    let descriptor: CInt
+    let family: CInt
+    /// The server has answered.
+    let isOpen: Bool
   }
 
   private struct Slot {
     var descriptor: CInt = -1
-    var phase = Phase.vacant
-    /// Set apart what the kernel says of descriptors that came before in this slot.
-    var generation: UInt32 = 0
-    /// Set apart tickets.
-    var use: UInt32 = 0
     var family: CInt = 0
+    /// Sets apart tickets, and what the kernel says, of connections that had this slot before.
+    var use: UInt32 = 0
+    var isOpen = false
+    /// Nil: vacant.
     var owner: Owner?
   }
 
-  /// As many as a large plan has in flight where answers take ten milliseconds.
-  private static let pooledPerFamily = 256
   private static let rest = TimeAmount.milliseconds(1)
   /// A descriptor here and a slot there each.
   private static let maximumSentinels = 2000
@@ -73,17 +72,13 @@ final class Connector {
   private let events = UnsafeMutableRawPointer.allocate(byteCount: leba_epoll_event_size() * eventsAtOnce, alignment: 16)
   private var slots: [Slot] = []
   private var vacant: [UInt32] = []
-  private var pools: (v4: [UInt32], v6: [UInt32]) = ([], [])
-  /// Slots with an owner.
-  private var used = 0
+  private var unconnected = UnconnectedSockets()
   private var isHarvesting = false
   private var watch: EpollWatch?
   private var attention = Attention.none
   private lazy var presence = Presence(of: self)
   /// It is time for `harvest`.
   var onNews: () -> Void = {}
-  /// Why there was no new socket.
-  private var lastError: CInt = 0
 
   init(loop: any EventLoop) {
     let bound = NIOLoopBound(WeakConnector(presence: presence), eventLoop: loop)
@@ -103,19 +98,24 @@ final class Connector {
 
   deinit {
     watch?.end()
-    for slot in slots where slot.descriptor >= 0 { Glibc.close(slot.descriptor) }
+    for slot in slots where slot.owner != nil { Glibc.close(slot.descriptor) }
     if epoll >= 0 { Glibc.close(epoll) }
     events.deallocate()
   }
 
-  /// Nothing is told before this has returned. For a member, `expectNews` is to follow when all that begin now have begun, and were harvested
-  /// once: what is near has answered by then.
-  func connect(to address: Model.SocketAddress, for owner: Owner) throws(ProbeFailure) -> Ticket {
-    guard epoll >= 0, watch != nil else { throw ProbeFailure(.local, "no epoll on this host") }
-    guard let result = address.withKernelAddress({ family, name, length in start(family, name, length, owner) }) else {
-      throw ProbeFailure(.local, "not an address: \(printable(address.description))")
-    }
-    return try result.get()
+  /// Nothing is told before this has returned.
+  func connect(to address: Model.SocketAddress, for prober: any ConnectionOwner) throws(ProbeFailure) -> Ticket {
+    let ticket = try watch(try start(address), for: .prober(prober))
+    expectNews()
+    return ticket
+  }
+
+  /// A plain probe. Nil: it has passed already. If not, `harvest` tells its end; `expectNews` is to follow when all that begin now have begun.
+  func probe(_ address: Model.SocketAddress, of member: ProbeSchedule.Number) throws(ProbeFailure) -> Ticket? {
+    let connecting = try start(address)
+    guard connecting.isOpen else { return try watch(connecting, for: .member(member)) }
+    unconnected.putBack(connecting.descriptor, connecting.family)
+    return nil
   }
 
   /// Of a connection that is open: undoes it, as if nothing had happened.
@@ -127,6 +127,7 @@ final class Connector {
   /// In good order.
   func close(_ ticket: Ticket) {
     guard let number = slot(ticket) else { return }
+    Glibc.close(slots[number].descriptor)
     vacate(number)
   }
 
@@ -138,7 +139,7 @@ final class Connector {
 
   /// Has `onNews` called, if there is anything to come.
   func expectNews() {
-    guard attention == .none, used > 0 else { return }
+    guard attention == .none, slots.count > vacant.count else { return }
     attention = .asked
     watch?.ask()
   }
@@ -151,7 +152,6 @@ final class Connector {
     defer { isHarvesting = false }
     while true {
       let count = leba_epoll_wait(epoll, events, CInt(Self.eventsAtOnce), 0)
-      // Also what undoing connections has caused: it would be news otherwise.
       guard count > 0 else { return }
       let now = Instant.now
       for index in 0..<count { happened(leba_epoll_events(events, index), to: leba_epoll_data(events, index), at: now, tell) }
@@ -163,89 +163,71 @@ final class Connector {
     return number < slots.count && slots[number].use == ticket.use && slots[number].owner != nil ? number : nil
   }
 
-  private func start(
-    _ family: CInt, _ name: UnsafeRawPointer, _ length: UInt32, _ owner: Owner
-  ) -> Result<Ticket, ProbeFailure> {
-    let reused = family == AF_INET ? pools.v4.popLast() : family == AF_INET6 ? pools.v6.popLast() : nil
-    guard let number = reused ?? newSocket(family) else { return .failure(ProbeFailure(errno: lastError)) }
-    let index = Int(number)
-    let descriptor = slots[index].descriptor
-    slots[index].phase = .connecting
-    slots[index].use &+= 1
-    slots[index].owner = owner
-    used += 1
-    var result = leba_connect(descriptor, name, length)
-    if result == -EINPROGRESS { result = 0 }
-    // Not before the connect: the kernel calls a socket that never tried hung up.
-    if result == 0, reused == nil {
-      result = leba_epoll_add(epoll, descriptor, Self.everything, UInt64(slots[index].generation) << 32 | UInt64(number))
+  private func start(_ address: Model.SocketAddress) throws(ProbeFailure) -> Connecting {
+    guard epoll >= 0, watch != nil else { throw ProbeFailure(.local, "no epoll on this host") }
+    guard let result = address.withKernelAddress({ family, name, length in start(family, name, length) }) else {
+      throw ProbeFailure(.local, "not an address: \(printable(address.description))")
     }
-    guard result == 0 else {
-      vacate(index)
-      return .failure(ProbeFailure(errno: -result))
-    }
-    if case .prober = owner { expectNews() }
-    return .success(Ticket(slot: number, use: slots[index].use))
+    return try result.get()
   }
 
-  private func newSocket(_ family: CInt) -> UInt32? {
-    let descriptor = leba_stream_socket(family)
-    guard descriptor >= 0 else {
-      lastError = -descriptor
-      return nil
+  private func start(_ family: CInt, _ name: UnsafeRawPointer, _ length: UInt32) -> Result<Connecting, ProbeFailure> {
+    let descriptor = unconnected.take(family)
+    guard descriptor >= 0 else { return .failure(ProbeFailure(errno: -descriptor)) }
+    var result = leba_connect(descriptor, name, length)
+    // The same call once more says how the first one goes, for less than it costs to have the socket watched.
+    if result == -EINPROGRESS { result = leba_connect(descriptor, name, length) }
+    guard result == 0 || result == -EALREADY else {
+      unconnected.putBack(descriptor, family)
+      return .failure(ProbeFailure(errno: -result))
     }
-    if vacant.isEmpty {
-      vacant.append(UInt32(slots.count))
-      slots.append(Slot())
+    return .success(Connecting(descriptor: descriptor, family: family, isOpen: result == 0))
+  }
+
+  private func watch(_ connecting: Connecting, for owner: Owner) throws(ProbeFailure) -> Ticket {
+    let number = vacant.popLast() ?? UInt32(slots.count)
+    if Int(number) == slots.count { slots.append(Slot()) }
+    let index = Int(number)
+    let ticket = Ticket(slot: number, use: slots[index].use)
+    slots[index].descriptor = connecting.descriptor
+    slots[index].family = connecting.family
+    slots[index].isOpen = false
+    slots[index].owner = owner
+    // What has happened already is news, too.
+    let result = leba_epoll_add(epoll, connecting.descriptor, Self.everything, UInt64(ticket.use) << 32 | UInt64(number))
+    guard result == 0 else {
+      recycle(index)
+      throw ProbeFailure(errno: -result)
     }
-    guard let number = vacant.popLast() else { return nil }
-    if family != AF_UNIX {
-      _ = leba_set_option(descriptor, Int32(IPPROTO_TCP), TCP_DEFER_ACCEPT, 1)
-      // Nothing is ever sent: the cheapest way to control the congestion, which every kernel has. BBR is set up anew with each connect.
-      leba_use_reno(descriptor)
-    }
-    slots[Int(number)].descriptor = descriptor
-    slots[Int(number)].family = family
-    return number
+    return ticket
   }
 
   private func happened(
     _ mask: UInt32, to data: UInt64, at now: Instant, _ tell: (ProbeSchedule.Number, ProbeFailure?, Instant) -> Void
   ) {
-    let number = Int(data & 0xffff_ffff)
-    guard number < slots.count, slots[number].generation == UInt32(data >> 32) else { return }
+    let ticket = Ticket(slot: UInt32(truncatingIfNeeded: data), use: UInt32(data >> 32))
+    guard let number = slot(ticket), let owner = slots[number].owner else { return }
     let hasEnded = mask & (LEBA_EPOLL_RDHUP | LEBA_EPOLL_HUP | LEBA_EPOLL_ERR) != 0
-    switch slots[number].phase {
-    case .vacant, .pooled: return
-    case .connecting:
-      guard mask & (LEBA_EPOLL_ERR | LEBA_EPOLL_HUP) != 0 else {
-        switch slots[number].owner {
-        case .member(let member):
-          recycle(number)
-          tell(member, nil, now)
-        case .prober(let prober):
-          let ticket = Ticket(slot: UInt32(number), use: slots[number].use)
-          slots[number].phase = .open
-          prober.connectionOpened(ticket)
-          // Hung up already: told as two events.
-          if hasEnded, slot(ticket) != nil { end(number, .connectionClosed, at: now, tell) }
-        case nil: break
-        }
-        return
-      }
-      // No error: this is news of the connection before, which was undone since.
-      let error = leba_socket_error(slots[number].descriptor)
-      if error != 0 { end(number, ProbeFailure(errno: error), at: now, tell) }
-    case .open:
-      guard hasEnded else { return }
-      let error = leba_socket_error(slots[number].descriptor)
-      end(number, error == 0 ? .connectionClosed : ProbeFailure(errno: error), at: now, tell)
+    if slots[number].isOpen {
+      if hasEnded { end(number, at: now, tell) }
+      return
+    }
+    guard mask & (LEBA_EPOLL_ERR | LEBA_EPOLL_HUP) == 0 else { return end(number, at: now, tell) }
+    switch owner {
+    case .member(let member):
+      recycle(number)
+      tell(member, nil, now)
+    case .prober(let prober):
+      slots[number].isOpen = true
+      prober.connectionOpened(ticket)
+      // Hung up already: told as two events.
+      if hasEnded, slot(ticket) != nil { end(number, at: now, tell) }
     }
   }
 
-  private func end(
-    _ number: Int, _ failure: ProbeFailure, at now: Instant, _ tell: (ProbeSchedule.Number, ProbeFailure?, Instant) -> Void
-  ) {
+  private func end(_ number: Int, at now: Instant, _ tell: (ProbeSchedule.Number, ProbeFailure?, Instant) -> Void) {
+    let error = leba_socket_error(slots[number].descriptor)
+    let failure = error == 0 ? ProbeFailure.connectionClosed : ProbeFailure(errno: error)
     let (owner, ticket) = (slots[number].owner, Ticket(slot: UInt32(number), use: slots[number].use))
     recycle(number)
     switch owner {
@@ -256,25 +238,14 @@ final class Connector {
   }
 
   private func recycle(_ number: Int) {
-    let family = slots[number].family
-    let pooled = family == AF_INET ? pools.v4.count : pools.v6.count
-    guard family != AF_UNIX, pooled < Self.pooledPerFamily, leba_disconnect(slots[number].descriptor) == 0 else {
-      vacate(number)
-      return
-    }
-    used -= 1
-    slots[number].owner = nil
-    slots[number].phase = .pooled
-    if family == AF_INET { pools.v4.append(UInt32(number)) } else { pools.v6.append(UInt32(number)) }
+    leba_epoll_remove(epoll, slots[number].descriptor)
+    unconnected.putBack(slots[number].descriptor, slots[number].family)
+    vacate(number)
   }
 
   private func vacate(_ number: Int) {
-    used -= 1
-    Glibc.close(slots[number].descriptor)
-    slots[number].descriptor = -1
     slots[number].owner = nil
-    slots[number].phase = .vacant
-    slots[number].generation &+= 1
+    slots[number].use &+= 1
     vacant.append(UInt32(number))
   }
 }

@@ -39,7 +39,7 @@ final class TCPProber: Prober {
 
   func begin() {
     do {
-      probe = try connector.connect(to: address, for: .prober(self))
+      probe = try connector.connect(to: address, for: self)
     } catch {
       fail(error)
     }

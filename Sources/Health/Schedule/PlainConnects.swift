@@ -1,6 +1,6 @@
 import Model
 
-/// The probes in flight that are a connect and nothing else: no prober, no closure and no place in a dictionary for each, because in a large plan
+/// The probes in flight that are a connect and nothing else, and wait for an answer: no prober, no closure and no place in a dictionary for each, because in a large plan
 /// there are thousands of them a second.
 struct PlainConnects {
   typealias Number = ProbeSchedule.Number
@@ -15,6 +15,7 @@ struct PlainConnects {
   /// By member: one more than its place in `connects`; zero where it has none.
   private var places: [UInt32] = []
 
+  var count: Int { connects.count - vacant.count }
   var numbers: [Number] { places.indices.filter { places[$0] > 0 }.map(Number.init) }
 
   subscript(number: Number) -> Connect? { place(of: number).flatMap { connects[$0] } }

@@ -9,7 +9,7 @@ final class ProbeRunner {
 
   /// Descriptors and SYNs in flight at one time; more members than this are probed in turn.
   private static let maximumInFlight = 512
-  /// So many plain connects are begun before those that have answered already are heard: their latency is not to be that of all the others.
+  /// So many plain connects are begun before those that have answered meanwhile are heard: their latency is not to be that of all the others.
   private static let begunAtOnce = 64
   /// So long may passes that are no news wait for others of a large plan: a wake-up of the control loop costs more than what a pass says.
   private static let longestWait = Duration.milliseconds(10)
@@ -130,8 +130,7 @@ final class ProbeRunner {
     while !rest.isEmpty {
       let some = rest.prefix(Self.begunAtOnce)
       for number in some { begin(number) }
-      harvest()
-      for number in some { limit(number) }
+      if connects.count > 0 { harvest() }
       rest = rest.dropFirst(some.count)
     }
   }
@@ -218,27 +217,31 @@ final class ProbeRunner {
   private func begin(_ number: Number) {
     guard let (address, check) = ledger.withTable({ $0.question(number) }) else { return }
     guard check.isPlainConnect else { return beginConversation(number) }
+    let probe = makeProbe(timeout: check.timeout)
     do {
-      let probe = makeProbe(timeout: check.timeout)
-      connects.add(
-        PlainConnects.Connect(probe: probe, ticket: try connector.connect(to: address, for: .member(number))), of: number)
+      if let ticket = try connector.probe(address, of: number) {
+        wait(for: PlainConnects.Connect(probe: probe, ticket: ticket), of: number, check)
+      } else {
+        let now = Instant.now
+        ended(number, .passed(latency: now - probe.start, role: nil, replication: nil), now: now)
+      }
     } catch {
       ended(number, .failed(error))
     }
   }
 
-  /// Sets the limits of a plain connect, unless it is over.
-  private func limit(_ number: Number) {
-    guard let probe = connects[number]?.probe, let check = ledger.withTable({ $0.question(number) })?.check else { return }
+  private func wait(for connect: PlainConnects.Connect, of number: Number, _ check: HealthCheck) {
+    var connect = connect
     let patience = patience(with: number, check)
-    connects.setWatched(patience != nil, number)
-    timeouts.set(number, at: probe.start + (patience ?? probe.timeout))
+    connect.probe.isWatched = patience != nil
+    connects.add(connect, of: number)
+    timeouts.set(number, at: connect.probe.start + (patience ?? check.timeout))
   }
 
   private func connectEnded(_ number: Number, _ failure: ProbeFailure?, now: Instant) {
     guard let connect = connects.remove(number) else { return }
     let outcome = failure.map(ProbeOutcome.failed) ?? .passed(latency: now - connect.probe.start, role: nil, replication: nil)
-    ended(number, outcome)
+    ended(number, outcome, now: now)
   }
 
   private func beginConversation(_ number: Number) {
@@ -288,7 +291,7 @@ final class ProbeRunner {
       guard let self = presence?.owner, let companion = self.companions[number], companion.serial == serial else { return }
       self.received(event, ofCompanion: companion, of: number)
     }
-    let probe = makeProbe(timeout: target.check.timeout)
+    let probe = makeProbe(timeout: target.check.companionTimeout)
     companions.add(Activity(prober: prober, serial: serial, probe: probe), of: number, until: probe.start + probe.timeout)
     prober.begin()
   }
@@ -353,10 +356,10 @@ final class ProbeRunner {
   }
 
   /// The probe in flight.
-  private func ended(_ number: Number, _ outcome: ProbeOutcome) {
+  private func ended(_ number: Number, _ outcome: ProbeOutcome, now: Instant = .now) {
     timeouts.remove(number)
     schedule.finished(number, using: &random)
-    report(number, outcome)
+    report(number, outcome, now: now)
     look()
   }
 
@@ -365,13 +368,12 @@ final class ProbeRunner {
     active[number] = nil
   }
 
-  private func report(_ number: Number, _ outcome: ProbeOutcome) {
+  private func report(_ number: Number, _ outcome: ProbeOutcome, now: Instant = .now) {
     let outcome = failures.shared(outcome)
     schedule.learn(outcome, of: number)
     let (isNews, key) = ledger.withTable { ($0.record(outcome, of: number), $0.key(number)) }
     guard let key else { return }
     if isNews { log(key, outcome) }
-    let now = Instant.now
     if found.isEmpty { oldestFound = now }
     found.append(ProbeReport(member: key, outcome: outcome, found: now))
     // Whatever may lead to a decision waits for nobody. What was found before it comes first.
