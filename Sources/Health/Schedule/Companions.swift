@@ -35,6 +35,10 @@ struct Companions {
 }
 
 extension HealthCheck {
+  /// Less than the timeout: both witnesses have been heard when the time of the late probe is over, if that was found to be late within the first
+  /// tenth of it.
+  var companionTimeout: Duration { timeout * 9 / 10 }
+
   /// Whether a probe that is late may get a companion. Not a program, which may not bear to run twice at a time and costs a process; and
   /// not criteria, whose parts answer at their own pace.
   var allowsCompanion: Bool {

@@ -40,8 +40,10 @@ struct ProbeSchedule {
     func after(_ instant: Instant) -> Instant { instant + .nanoseconds(interval) }
   }
 
-  /// A burst of news shares one look.
+  /// A burst of news of a large plan shares one look.
   static let granularity = Duration.milliseconds(2)
+  /// As many and fewer members are not worth waiting for.
+  static let fewMembers = 64
   /// Between the starts of two probes of one member, whoever asks: thousands of failed connects a second must not become
   /// thousands of probes.
   static let minimumGap = Duration.milliseconds(20)
@@ -68,7 +70,8 @@ struct ProbeSchedule {
   /// When `start` has something to do; nil while there is nothing but to wait for a probe in flight.
   var nextLook: Instant? {
     guard inFlight < maximumInFlight, let earliest = due.earliest else { return nil }
-    return lastLook.map { max(earliest, $0 + Self.granularity) } ?? earliest
+    guard let lastLook, entries.count - free.count > Self.fewMembers else { return earliest }
+    return max(earliest, lastLook + Self.granularity)
   }
 
   /// The number of the new member: one that is free, and small.
