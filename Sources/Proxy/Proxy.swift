@@ -16,6 +16,8 @@ package final class Proxy: Sendable {
     package var connectTimeout = Duration.seconds(1)
     /// How long a busy session may go on after its backend lost its role.
     package var demotedDeadline = Duration.seconds(2)
+    /// How long nothing is said on new connections to a backend that broke a session, but for the engine's word.
+    package var mistrust = Mistrust.length
     /// Connections that wait for a backend, in all.
     package var heldLimit = 4096
     /// Buffers of 64 KiB, in all: what bytes in flight may take. Idle sessions hold none, busy ones at most two.
@@ -61,6 +63,7 @@ package final class Proxy: Sendable {
       heldLimit: max(0, settings.heldLimit / count),
       connectTimeout: settings.connectTimeout,
       demotedDeadline: settings.demotedDeadline,
+      mistrust: settings.mistrust,
       workers: count,
       acceptsAtOnce: settings.acceptsAtOnce)
     var started: [WorkerThread] = []
@@ -74,6 +77,7 @@ package final class Proxy: Sendable {
           case .epoll: try WorkerThread(engine: EpollEngine.self, number: number, settings: shares, onSignal: onSignal)
           case .ioUring: try WorkerThread(engine: UringEngine.self, number: number, settings: shares, onSignal: onSignal)
           }
+        shares.neighbours.moveIn(worker.mailbox)
         started.append(worker)
       }
     } catch {

@@ -49,6 +49,8 @@ struct Session: BitwiseCopyable {
   var upstreamIsSecond = false
   /// Connected; the header of the PROXY protocol is on its way, and nothing may go before it.
   var isIntroducing = false
+  /// Connected to a backend that is mistrusted: nothing may go to it yet.
+  var waitsForTrust = false
   /// How much of the header was sent, and of which kind it is.
   var headerSent: UInt8 = 0
   var header: ProxyProtocol?

@@ -16,6 +16,8 @@ enum Command: Sendable {
   /// Answered once the listening socket is closed, so that its port can be bound again.
   case removeListener(ListenerName, Reply<Void>)
   case reportStatistics(Reply<WorkerStatistics>)
+  /// Another worker lost a session to this backend.
+  case mistrust(MemberKey)
   /// For a worker whose settings say not to accept at once.
   case startAccepting
   case drain(endsAt: Instant, ListenerEnd, whenDrained: @Sendable () -> Void)
@@ -53,7 +55,8 @@ final class Mailbox: Sendable {
       case .apply(let change):
         let retired = state.changes.add(change)
         return (true, true, retired)
-      case .addListener, .replaceListener, .copyListeners, .startAccepting, .removeListener, .reportStatistics, .drain, .stop:
+      case .addListener, .replaceListener, .copyListeners, .mistrust, .startAccepting, .removeListener, .reportStatistics, .drain,
+        .stop:
         state.commands.append(command)
         return (true, mustWake, state.changes.takeRetired())
       }

@@ -45,6 +45,7 @@ struct GroupSlot {
   /// By role ordinal; `noSlot` where no listener leads.
   var routes = InlineArray<3, RouteNumber>(repeating: .noSlot)
   var balance = Balance.roundRobin
+  var mistrust = Mistrust()
   var isInTable = false
   /// A change of it is being taken over.
   var isChanging = false

@@ -74,7 +74,9 @@ extension Worker where E: ~Copyable {
     min(sessions[index].pointee.askedAt + settings.connectTimeout, triesEnd(index))
   }
 
+  /// The deadline of a connect has passed, or that of its mistrust.
   mutating func connectTakesLong(_ index: SessionIndex) {
+    if sessions[index].pointee.waitsForTrust { return trustAgain(index) }
     let end = connectEnd(index)
     guard now < end else { return attemptFailed(index, .connectTimedOut) }
     if !sessions[index].pointee.isIntroducing { hedge(index) }
@@ -91,6 +93,10 @@ extension Worker where E: ~Copyable {
   mutating func upstreamConnected(_ index: SessionIndex) {
     guard servesStill(index) else { return attemptFailed(index, .fenced) }
     answered(index)
+    if !mustWaitForTrust(index) { beginSession(index) }
+  }
+
+  mutating func beginSession(_ index: SessionIndex) {
     if let version = groups[listener(of: index).pointee.group].pointee.connections.proxyProtocol {
       introduce(index, version)
     } else {
@@ -161,6 +167,7 @@ extension Worker where E: ~Copyable {
     dropHedge(index)
     guard session.pointee.hasUpstream else { return }
     session.pointee.isIntroducing = false
+    session.pointee.waitsForTrust = false
     if session.pointee.upstreamIsOpen { engine.close(token(index, .upstream), reset: reset) }
     session.pointee.upstreamIsOpen = false
     leave(index)

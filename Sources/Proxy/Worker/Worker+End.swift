@@ -114,7 +114,7 @@ extension Worker where E: ~Copyable {
       case .removeListener(_, let reply): reply.fulfil(())
       case .reportStatistics(let reply): reply.fulfil(last)
       case .drain(_, _, let whenDrained): whenDrained()
-      case .apply, .startAccepting, .stop: break
+      case .apply, .mistrust, .startAccepting, .stop: break
       }
     }
     return last

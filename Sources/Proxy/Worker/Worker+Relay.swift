@@ -83,7 +83,10 @@ extension Worker where E: ~Copyable {
     // A broken connection whose error was reported to a send reads as an end. It is none, and must not look like one.
     if side == .upstream, session.pointee.upstreamBroke { return upstreamLost(index) }
     let step = session.pointee[flowFrom: side].sourceEnded()
-    if side == .upstream, session.pointee.toUpstream.state != .ended { signal(.closed, session.pointee.backend) }
+    if side == .upstream, session.pointee.toUpstream.state != .ended {
+      backendLeft(index)
+      signal(.closed, session.pointee.backend)
+    }
     if session.pointee[flowFrom: side.other].state == .ended { return forget(index, .completed) }
     perform(step, index, from: side)
   }
@@ -133,13 +136,16 @@ extension Worker where E: ~Copyable {
     case (.relaying, .upstream):
       // With bytes on their way to the client the receive after them will tell.
       if broken, session.pointee.toClient.state == .ended { upstreamLost(index) }
-    case (.connecting, .upstream), (.held, .upstream), (.waitingForFirstByte, _), (.closing, _), (.free, _): break
+    case (.connecting, .upstream):
+      if broken, session.pointee.waitsForTrust { attemptFailed(index, .reset) }
+    case (.held, .upstream), (.waitingForFirstByte, _), (.closing, _), (.free, _): break
     }
   }
 
   /// The backend reset the connection. Before a byte went either way that is one more failed try.
   private mutating func upstreamLost(_ index: SessionIndex) {
     guard !mayRetry(index) else { return retry(index, .reset) }
+    backendLeft(index)
     signal(.reset, sessions[index].pointee.backend)
     forget(index, .resetByBackend, reset: true)
   }

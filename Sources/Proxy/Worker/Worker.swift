@@ -10,6 +10,8 @@ struct WorkerSettings: Sendable {
   var heldLimit: Int
   var connectTimeout: Duration
   var demotedDeadline: Duration
+  var mistrust = Mistrust.length
+  var neighbours = Neighbours()
   /// Which of how many workers this is: limits of the process are shared out.
   var number = 0
   var workers = 1
@@ -188,6 +190,7 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
       case .addListener(let specification, let socket, let reply): reply.fulfil(addListener(specification, socket))
       case .replaceListener(let name, let next, let reply): reply.fulfil(replaceListener(name, with: next))
       case .copyListeners(let reply): reply.fulfil(copyListeners())
+      case .mistrust(let member): mistrust(member)
       case .startAccepting: startAccepting()
       case .removeListener(let name, let reply): removeListener(name, reply)
       case .reportStatistics(let reply): reply.fulfil(statistics())
