@@ -134,6 +134,17 @@ import Testing
     #expect(next.receiveText(1) == "b")
   }
 
+  @Test func whatIsASign() {
+    func isCalledFor(_ owesAnswer: Bool, _ silence: Duration, _ afterBusyPass: Bool) -> Bool {
+      Mistrust.isCalledFor(owesAnswer: owesAnswer, silentFor: silence, afterBusyPass: afterBusyPass)
+    }
+    let (little, enough) = (Duration.microseconds(999), Duration.milliseconds(1))
+    #expect(isCalledFor(true, .zero, false) && isCalledFor(true, .zero, true))
+    #expect(isCalledFor(false, enough, false))
+    #expect(!isCalledFor(false, little, false))
+    #expect(!isCalledFor(false, enough, true))
+  }
+
   @Test func onceASecondAtMost() {
     var mistrust = Mistrust()
     let start = Instant(nanoseconds: 5)

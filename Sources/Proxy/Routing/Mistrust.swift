@@ -11,14 +11,19 @@ import Model
 struct Mistrust: Equatable {
   /// Probes follow within 2 ms of the first sign.
   static let length = Duration.milliseconds(8)
-  /// Who ends a session that has been silent for so long has a reason other than that the answer is complete.
-  static let silence = Duration.milliseconds(1)
+  private static let silence = Duration.milliseconds(1)
   private static let rest = Duration.seconds(1)
 
   private var backend = Int32.noSlot
   /// When it ends, whatever was found out.
   private(set) var end = Instant(nanoseconds: .min)
   private var nextBegin = Instant(nanoseconds: .min)
+
+  /// Whether the end of a session is a sign of death. The end of one that has been silent for a while has a reason other than that the answer is
+  /// complete; but after a pass over many sockets the end that came with an answer may only be found as late.
+  static func isCalledFor(owesAnswer: Bool, silentFor silence: Duration, afterBusyPass: Bool) -> Bool {
+    owesAnswer || (!afterBusyPass && silence >= Self.silence)
+  }
 
   /// False where the last one is too short a time ago.
   mutating func begin(_ backend: Int32, lasting length: Duration, now: Instant) -> Bool {

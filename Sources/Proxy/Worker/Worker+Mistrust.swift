@@ -5,9 +5,9 @@ extension Worker where E: ~Copyable {
   /// The session's backend ended or broke it, before the client did.
   mutating func backendLeft(_ index: SessionIndex) {
     let session = sessions[index]
-    // Many servers close after an answer, and mean nothing by it.
-    guard session.pointee.awaitsAnswer || now - session.pointee.lastActivity >= Mistrust.silence, mistrust(session.pointee.backend)
-    else { return }
+    let isCalledFor = Mistrust.isCalledFor(
+      owesAnswer: session.pointee.awaitsAnswer, silentFor: now - session.pointee.lastActivity, afterBusyPass: lastPassWasBusy)
+    guard isCalledFor, mistrust(session.pointee.backend) else { return }
     let slot = backends[session.pointee.backend]
     let member = MemberKey(group: groups[slot.pointee.group].pointee.name, backend: slot.pointee.name)
     settings.neighbours.tell(.mistrust(member), from: mailbox)

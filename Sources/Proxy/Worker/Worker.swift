@@ -34,6 +34,8 @@ struct WorkerSettings: Sendable {
 struct Worker<E: Engine & ~Copyable>: ~Copyable {
   /// Deadlines run per pass at most: a thousand sessions to end must not hold up the others' bytes.
   private static var deadlinesPerPass: Int { 256 }
+  /// They take well under a millisecond.
+  private static var fewCompletions: Int { 16 }
   /// How long accepting rests when the kernel is out of descriptors or memory.
   private static var acceptRest: Duration { .milliseconds(100) }
 
@@ -81,6 +83,8 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   var phases: [Int32: FailoverPhases] = [:]
   var acceptPauses: UInt64 = 0
   var drain: ProcessDrain?
+  /// What it found late may have been there for a while.
+  private(set) var lastPassWasBusy = false
   private var acceptResumesAt: Instant?
   private var isStopping = false
   var isAccepting: Bool
@@ -119,7 +123,12 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
 
   mutating func pass() {
     now = engine.wait(until: nextDeadline, since: now)
-    while let completion = engine.next() { handle(completion) }
+    var handled = 0
+    while let completion = engine.next() {
+      handle(completion)
+      handled += 1
+    }
+    lastPassWasBusy = handled > Self.fewCompletions
     if engine.takeWake() {
       changesMayWait = true
       executeCommands()
