@@ -1,7 +1,7 @@
 import Model
 
-/// The probes in flight that are a connect and nothing else, and wait for an answer: no prober, no closure and no place in a dictionary for each, because in a large plan
-/// there are thousands of them a second.
+/// The probes in flight that are a connect and nothing else, and wait for an answer: no prober, no closure and no place in a dictionary for each,
+/// because in a large plan there are thousands of them a second.
 struct PlainConnects {
   typealias Number = ProbeSchedule.Number
 

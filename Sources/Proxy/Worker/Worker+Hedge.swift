@@ -42,7 +42,6 @@ extension Worker where E: ~Copyable {
     engine.close(token(index, .upstream), reset: false)
     leave(index)
     session.pointee.isIntroducing = false
-    session.pointee.waitsForTrust = false
     session.pointee.upstreamIsSecond.toggle()
     session.pointee.upstreamGeneration &+= 1
     session.pointee.askedAt = session.pointee.hedgedAt

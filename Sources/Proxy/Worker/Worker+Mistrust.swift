@@ -8,9 +8,7 @@ extension Worker where E: ~Copyable {
     let isCalledFor = Mistrust.isCalledFor(
       owesAnswer: session.pointee.awaitsAnswer, silentFor: now - session.pointee.lastActivity, afterBusyPass: lastPassWasBusy)
     guard isCalledFor, mistrust(session.pointee.backend) else { return }
-    let slot = backends[session.pointee.backend]
-    let member = MemberKey(group: groups[slot.pointee.group].pointee.name, backend: slot.pointee.name)
-    settings.neighbours.tell(.mistrust(member), from: mailbox)
+    settings.neighbours.tell(.mistrust(member(session.pointee.backend)), from: mailbox)
   }
 
   /// Another worker saw it.

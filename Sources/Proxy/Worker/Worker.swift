@@ -288,7 +288,12 @@ struct Worker<E: Engine & ~Copyable>: ~Copyable {
   func signal(_ kind: DataPathSignal.Kind, _ backend: Int32) {
     let slot = backends[backend]
     guard slot.pointee.maySignal(kind, now: now) else { return }
-    let group = groups[slot.pointee.group].pointee.name
-    onSignal(DataPathSignal(member: MemberKey(group: group, backend: slot.pointee.name), kind: kind))
+    onSignal(DataPathSignal(member: member(backend), kind: kind))
+  }
+
+  /// What the control path and other workers call it.
+  func member(_ backend: Int32) -> MemberKey {
+    let slot = backends[backend]
+    return MemberKey(group: groups[slot.pointee.group].pointee.name, backend: slot.pointee.name)
   }
 }
