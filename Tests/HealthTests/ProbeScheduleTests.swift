@@ -139,6 +139,23 @@ import Testing
   }
 
   /// However many are asked for early, and again and again: whoever is due has its turn in time.
+  @Test mutating func `a probe is early until it ends`() throws {
+    var schedule = schedule()
+    _ = schedule.start(now: at(0))
+    #expect(schedule.isProbing(0) && !schedule.isEarly(0))
+    // It is in flight as it is.
+    schedule.probeSoon(0, now: at(10))
+    #expect(!schedule.isEarly(0))
+    schedule.finished(0, using: &random)
+    #expect(!schedule.isProbing(0))
+    schedule.probeSoon(0, now: at(50))
+    #expect(schedule.start(now: at(50)) == [0])
+    #expect(schedule.isProbing(0) && schedule.isEarly(0))
+    schedule.finished(0, using: &random)
+    _ = schedule.start(now: try #require(schedule.nextLook))
+    #expect(schedule.isProbing(0) && !schedule.isEarly(0))
+  }
+
   @Test mutating func `early probes leave room for those that are planned`() throws {
     var schedule = schedule(of: 10_000, slots: 512, interval: .seconds(3600))
     var now = at(0)

@@ -130,6 +130,13 @@ static inline int leba_connect(int fd, const void *address, uint32_t length) {
   return syscall(SYS_connect, fd, address, length) < 0 ? -errno : 0;
 }
 
+/// Gives a socket a source port before it connects, one of the kernel's choice. `connect(2)` by itself chooses among the half of the ephemeral ports that
+/// this leaves alone (even and odd ones), and only when there are no others among the rest.
+static inline int leba_bind_any_port(int fd, int family) {
+  struct sockaddr_storage any = {.ss_family = (sa_family_t)family};
+  return bind(fd, (struct sockaddr *)&any, family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6)) < 0 ? -errno : 0;
+}
+
 /// Undoes a connect: an established peer sees a reset, and the socket can connect anew, with its options and registrations as they are.
 static inline int leba_disconnect(int fd) {
   struct sockaddr nowhere = {.sa_family = AF_UNSPEC};

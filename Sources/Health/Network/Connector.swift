@@ -37,6 +37,15 @@ final class Connector {
     case member(ProbeSchedule.Number)
   }
 
+  /// Which source ports a connect may have.
+  enum SourcePorts {
+    case any
+    /// Not those that ordinary connects have: of these the server may remember some, for a minute after it closed a connection (TIME_WAIT). With
+    /// nobody listening any more its kernel answers them with an acknowledgement instead of a refusal, and the refusal comes only after our kernel
+    /// has tried again, two timer ticks later.
+    case apart
+  }
+
   /// How often somebody is woken for news.
   private enum Attention {
     case none, asked
@@ -104,15 +113,19 @@ final class Connector {
   }
 
   /// Nothing is told before this has returned.
-  func connect(to address: Model.SocketAddress, for prober: any ConnectionOwner) throws(ProbeFailure) -> Ticket {
-    let ticket = try watch(try start(address), for: .prober(prober))
+  func connect(
+    to address: Model.SocketAddress, from ports: SourcePorts = .any, for prober: any ConnectionOwner
+  ) throws(ProbeFailure) -> Ticket {
+    let ticket = try watch(try start(address, ports), for: .prober(prober))
     expectNews()
     return ticket
   }
 
   /// A plain probe. Nil: it has passed already. If not, `harvest` tells its end; `expectNews` is to follow when all that begin now have begun.
-  func probe(_ address: Model.SocketAddress, of member: ProbeSchedule.Number) throws(ProbeFailure) -> Ticket? {
-    let connecting = try start(address)
+  func probe(
+    _ address: Model.SocketAddress, from ports: SourcePorts = .any, of member: ProbeSchedule.Number
+  ) throws(ProbeFailure) -> Ticket? {
+    let connecting = try start(address, ports)
     guard connecting.isOpen else { return try watch(connecting, for: .member(member)) }
     unconnected.putBack(connecting.descriptor, connecting.family)
     return nil
@@ -163,17 +176,21 @@ final class Connector {
     return number < slots.count && slots[number].use == ticket.use && slots[number].owner != nil ? number : nil
   }
 
-  private func start(_ address: Model.SocketAddress) throws(ProbeFailure) -> Connecting {
+  private func start(_ address: Model.SocketAddress, _ ports: SourcePorts) throws(ProbeFailure) -> Connecting {
     guard epoll >= 0, watch != nil else { throw ProbeFailure(.local, "no epoll on this host") }
-    guard let result = address.withKernelAddress({ family, name, length in start(family, name, length) }) else {
+    guard let result = address.withKernelAddress({ family, name, length in start(family, name, length, ports) }) else {
       throw ProbeFailure(.local, "not an address: \(printable(address.description))")
     }
     return try result.get()
   }
 
-  private func start(_ family: CInt, _ name: UnsafeRawPointer, _ length: UInt32) -> Result<Connecting, ProbeFailure> {
+  private func start(
+    _ family: CInt, _ name: UnsafeRawPointer, _ length: UInt32, _ ports: SourcePorts
+  ) -> Result<Connecting, ProbeFailure> {
     let descriptor = unconnected.take(family)
     guard descriptor >= 0 else { return .failure(ProbeFailure(errno: -descriptor)) }
+    // Undone with the connect. Where no port is left there may still be one towards this server.
+    if ports == .apart, family != AF_UNIX { _ = leba_bind_any_port(descriptor, family) }
     var result = leba_connect(descriptor, name, length)
     // The same call once more says how the first one goes, for less than it costs to have the socket watched.
     if result == -EINPROGRESS { result = leba_connect(descriptor, name, length) }

@@ -39,7 +39,7 @@ final class TCPProber: Prober {
 
   func begin() {
     do {
-      probe = try connector.connect(to: address, for: self)
+      probe = try connector.connect(to: address, from: sentinel?.end == nil ? .any : .apart, for: self)
     } catch {
       fail(error)
     }

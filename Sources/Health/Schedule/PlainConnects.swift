@@ -53,6 +53,14 @@ extension HealthCheck {
 
   /// A TCP probe that keeps nothing.
   var isPlainConnect: Bool { if case .tcp = kind { !wantsSentinel } else { false } }
+
+  /// Whether a refused connect is as good as a failed probe. Not where it is the probe, and not of programs and criteria, which may ask somebody else.
+  var mayKnock: Bool {
+    switch kind {
+    case .tls, .http, .postgres, .mysql, .redis: true
+    case .tcp, .exec, .criteria: false
+    }
+  }
 }
 
 extension ProbeFailure {

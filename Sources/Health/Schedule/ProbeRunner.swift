@@ -25,6 +25,8 @@ final class ProbeRunner {
   private var connects = PlainConnects()
   /// All others.
   private var active: [Number: Activity] = [:]
+  /// Connects beside conversations that were asked for: whether the port still takes any. Only a refusal is news.
+  private var knocks: [Number: Connector.Ticket] = [:]
   private var lastSerial: UInt64 = 0
   /// Of the probes in flight: when they are late, and then when their time is over.
   private var timeouts = DeadlineHeap()
@@ -72,6 +74,7 @@ final class ProbeRunner {
   func probeNow(_ key: MemberKey) {
     guard let number = ledger.withTable({ $0.number(of: key) }) else { return }
     schedule.probeSoon(number, now: .now)
+    if schedule.isProbing(number), let refusal = knock(number) { refused(number, refusal) }
     look()
   }
 
@@ -103,6 +106,7 @@ final class ProbeRunner {
   private func drop(_ number: Number) {
     timeouts.remove(number)
     if let connect = connects.remove(number) { connector.close(connect.ticket) }
+    endKnock(number)
     active.removeValue(forKey: number)?.prober.stop()
     companions.remove(number)?.prober.stop()
   }
@@ -216,10 +220,14 @@ final class ProbeRunner {
 
   private func begin(_ number: Number) {
     guard let (address, check) = ledger.withTable({ $0.question(number) }) else { return }
-    guard check.isPlainConnect else { return beginConversation(number) }
+    let isEarly = schedule.isEarly(number)
+    guard check.isPlainConnect else {
+      if isEarly, let refusal = knock(number) { return refused(number, refusal) }
+      return beginConversation(number)
+    }
     let probe = makeProbe(timeout: check.timeout)
     do {
-      if let ticket = try connector.probe(address, of: number) {
+      if let ticket = try connector.probe(address, from: isEarly ? .apart : .any, of: number) {
         wait(for: PlainConnects.Connect(probe: probe, ticket: ticket), of: number, check)
       } else {
         let now = Instant.now
@@ -239,9 +247,40 @@ final class ProbeRunner {
   }
 
   private func connectEnded(_ number: Number, _ failure: ProbeFailure?, now: Instant) {
-    guard let connect = connects.remove(number) else { return }
+    guard let connect = connects.remove(number) else {
+      knocks[number] = nil
+      if let failure, failure.kind == .refused { refused(number, failure) }
+      return
+    }
     let outcome = failure.map(ProbeOutcome.failed) ?? .passed(latency: now - connect.probe.start, role: nil, replication: nil)
     ended(number, outcome, now: now)
+  }
+
+  /// A server that has just died refuses at once; a conversation with it may be long in coming to that, because it begins from a port like any other
+  /// (see `Connector.SourcePorts`), or waits for an answer of which the end has not been noticed yet.
+  ///
+  /// - Returns: the refusal, if the server is so near that it is here already.
+  private func knock(_ number: Number) -> ProbeFailure? {
+    guard knocks[number] == nil, let (address, check) = ledger.withTable({ $0.question(number) }), check.mayKnock else {
+      return nil
+    }
+    do {
+      knocks[number] = try connector.probe(address, from: .apart, of: number)
+      return nil
+    } catch {
+      return error.kind == .refused ? error : nil
+    }
+  }
+
+  private func endKnock(_ number: Number) {
+    if let ticket = knocks.removeValue(forKey: number) { connector.close(ticket) }
+  }
+
+  /// That is the answer to the probe that begins or is in flight, whatever it keeps or waits for.
+  private func refused(_ number: Number, _ refusal: ProbeFailure) {
+    guard schedule.isProbing(number) else { return }
+    active.removeValue(forKey: number)?.prober.stop()
+    ended(number, .failed(refusal))
   }
 
   private func beginConversation(_ number: Number) {
@@ -358,6 +397,7 @@ final class ProbeRunner {
   /// The probe in flight.
   private func ended(_ number: Number, _ outcome: ProbeOutcome, now: Instant = .now) {
     timeouts.remove(number)
+    endKnock(number)
     schedule.finished(number, using: &random)
     report(number, outcome, now: now)
     look()

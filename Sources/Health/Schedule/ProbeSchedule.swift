@@ -21,6 +21,8 @@ struct ProbeSchedule {
     static let companion = Marks(rawValue: 2)
     /// The last news of it was a refusal or a broken connection.
     static let abrupt = Marks(rawValue: 4)
+    /// Its probe, the one in flight or the next, is not one that the interval asks for: somebody saw something.
+    static let early = Marks(rawValue: 8)
   }
 
   /// Plain numbers, 32 bytes: there is one for each of tens of thousands.
@@ -122,7 +124,7 @@ struct ProbeSchedule {
     // Jitter only ever shortens, so that the detection time computed from the interval stays true. The first gap is anything
     // from a half to a whole interval: members that came together do not stay together.
     let shortest = entry.interval - entry.interval / (entry.marks.contains(.new) ? 2 : 50)
-    entries[Int(member)].marks.remove(.new)
+    entries[Int(member)].marks.subtract([.new, .early])
     entries[Int(member)].phase = .scheduled
     due.set(member, at: entry.start + .nanoseconds(Int64.random(in: shortest...entry.interval, using: &random)))
   }
@@ -153,6 +155,12 @@ struct ProbeSchedule {
     guard let entry = entry(member), Int(entry.failures) + 1 < unhealthyThreshold else { return nil }
     return entry.usual.patience
   }
+
+  /// Whether the probe in flight was asked for.
+  func isEarly(_ member: Number) -> Bool { entry(member)?.marks.contains(.early) == true }
+
+  /// Whether a probe is in flight, its companion aside.
+  func isProbing(_ member: Number) -> Bool { entry(member)?.phase == .probing }
 
   func hasCompanion(_ member: Number) -> Bool { entry(member)?.marks.contains(.companion) == true }
 
@@ -207,6 +215,7 @@ struct ProbeSchedule {
       return false
     }
     due.set(member, at: instant)
+    entries[Int(member)].marks.insert(.early)
     return true
   }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Model
 import TestSupport
@@ -5,7 +6,7 @@ import TestSupport
 /// A port that is taken and refuses: bound, but nobody listens. Nobody else can be given it meanwhile.
 final class RefusingPort: Sendable {
   let address: Model.SocketAddress
-  private let descriptor: CInt
+  fileprivate let descriptor: CInt
 
   /// Of the kernel's choice, or this one.
   init(_ port: UInt16 = 0) throws {
@@ -43,6 +44,27 @@ final class SilentPort: Sendable {
   func answer() throws { try listener.listen(backlog: 4096) }
 
   deinit { for client in clients { close(client) } }
+}
+
+extension RefusingPort {
+  /// From each port that ordinary connects have, a connection that was closed from here: the kernel remembers it for a minute. Refuses afterwards.
+  func leaveRemains() throws {
+    try listen(backlog: 1)
+    let range = try String(contentsOfFile: "/proc/sys/net/ipv4/ip_local_port_range", encoding: .utf8)
+      .split { $0.isWhitespace }.compactMap { UInt16($0) }
+    guard range.count == 2 else { throw TestFailure("no range of ports: \(range)") }
+    for source in stride(from: range[0], through: range[1], by: 2) {
+      // Taken by somebody else: there are enough others.
+      guard let (client, _) = try? boundSocket(source) else { continue }
+      defer { close(client) }
+      guard withLoopback(port: address.port ?? 0, { connect(client, $0, $1) }) == 0 else { throw TestFailure("connect: \(errno)") }
+      close(accept(descriptor, nil, nil))
+      // The client closes second.
+      var byte: UInt8 = 0
+      guard read(client, &byte, 1) == 0 else { throw TestFailure("no end of the stream") }
+    }
+    guard shutdown(descriptor, CInt(SHUT_RD)) == 0 else { throw TestFailure("shutdown: \(errno)") }
+  }
 }
 
 private func boundSocket(_ port: UInt16) throws -> (CInt, Model.SocketAddress) {

@@ -108,6 +108,9 @@ final class ScriptedServer: Sendable {
 
   func stop() async throws { try await die(reset: false) }
 
+  /// The connections that are there stay.
+  func stopListening() async throws { try await channel.close() }
+
   /// Stops listening, then ends all connections: as a process that is killed, for whoever has a connection.
   func die(reset: Bool) async throws {
     // Without a wait in between: on a busy machine it may be longer than the clients' next try.
