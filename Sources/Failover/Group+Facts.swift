@@ -86,7 +86,8 @@ extension Member {
     guard isFlawless, degradation == 0, !isFailing, !provesRole, reach.state == .answering || address.isOnThisHost else {
       return false
     }
-    return health.probePassed(check: check, latency: latency, found: found, now: now) == .none
+    health.probePassedAgain(latency: latency, found: found, now: now)
+    return true
   }
 
   /// It is up, and has not failed since its last pass.

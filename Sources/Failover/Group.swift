@@ -41,6 +41,8 @@ package struct Group: Sendable {
   package internal(set) var members: [Member] = []
   /// Only of a large group: a few members are found as fast one by one.
   private var index: [BackendID: Int] = [:]
+  /// As of the last event that concerned the group. Here, because each pass of a probe looks at it and at the members, and nothing else.
+  var network = NetworkSuspicion()
   /// No member came, went or moved, and the group's own terms are the same, since the proxies were told.
   var isAnnounced = false
   /// What people want of backends, also of those that are not here now: an order holds for as long as the group lives.
@@ -65,8 +67,6 @@ package struct Group: Sendable {
   var failures: [Failure] = []
   /// What was recorded about changes that are due and not made; nil when nothing was, or it was taken back.
   var suspension: Suspension?
-  /// As of the last event that concerned the group.
-  var network = NetworkSuspicion()
   /// How many members answered their last probe, without those on this host.
   var answering = 0
   var hasServed = false

@@ -47,10 +47,7 @@ package struct Health: Hashable, Sendable {
   package mutating func probePassed(
     check: HealthCheck, latency: Duration = .zero, found: Instant? = nil, now: Instant
   ) -> Change {
-    performance.probePassed(latency: latency)
-    passedAt = min(found ?? now, now)
-    failureCount = 0
-    passes = passes == .max ? .max : passes + 1
+    probePassedAgain(latency: latency, found: found, now: now)
     switch state {
     case .up:
       return .none
@@ -63,6 +60,14 @@ package struct Health: Hashable, Sendable {
     state = .up
     since = now
     return .cameUp
+  }
+
+  /// What `probePassed` comes to where the member is up, without a look at the check.
+  mutating func probePassedAgain(latency: Duration, found: Instant?, now: Instant) {
+    performance.probePassed(latency: latency)
+    passedAt = min(found ?? now, now)
+    failureCount = 0
+    passes = passes == .max ? .max : passes + 1
   }
 
   package mutating func probeFailed(_ failure: ProbeFailure, check: HealthCheck, now: Instant) -> Change {

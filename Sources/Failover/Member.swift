@@ -91,6 +91,8 @@ package struct Member: Sendable {
   var isFailing = false
   /// It is failing, and somebody else is not.
   var isEjected = false
+  /// `check.provesRole`, without a walk over the criteria, nor a look at the source.
+  package private(set) var provesRole: Bool
   /// The first source that names it, or the last that did.
   private var source: SharedSource
   private var rarity: Boxed<Rarity>?
@@ -104,6 +106,7 @@ package struct Member: Sendable {
     self.address = address
     self.naming = naming
     self.source = source
+    provesRole = source.provesRole
     health = Health(now: now)
   }
 
@@ -155,6 +158,7 @@ package struct Member: Sendable {
   mutating func adopt(_ source: SharedSource, _ naming: Naming) {
     self.naming = naming
     self.source = source
+    provesRole = source.provesRole
   }
 
   /// Position of its source in the configuration: the order of preference.
@@ -169,8 +173,6 @@ package struct Member: Sendable {
   package var check: HealthCheck { source.value.check }
   /// How far behind it may be and still serve reads; nil: however far.
   var maximumLag: ReplicaLag? { source.value.check.maximumLag }
-  /// `check.provesRole`, without a walk over the criteria.
-  package var provesRole: Bool { source.provesRole }
 
   package var administrative: Administrative {
     if isInMaintenance || orders.contains(.maintenanceWindow) { return .maintenance }
