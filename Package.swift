@@ -114,7 +114,7 @@ let packageTargets: [Target] = [
   tests("JournalTests", ["Journal", "Model", "TestSupport"]),
   tests(
     "HealthTests",
-    ["Health", "PostgresWire", "Model", "TestSupport", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio),
+    ["CLinux", "Health", "PostgresWire", "Model", "TestSupport", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio),
   tests("ControlAPITests", ["ControlAPI", "Failover", "Health", "LebaConfiguration", "Model", logging]),
   // They start the binary and link nothing of it: the test runner has a shared standard library, leba a static one.
   tests("EndToEndTests", ["TestSupport", "Handover", "Model", "Proxy"]),

@@ -4,7 +4,7 @@ import Testing
 
 extension EndToEnd {
   /// A state directory on a disk that fills up, or turns read-only. The disks are mounted where only the sidecar sees them, and go with it.
-  @Suite(.serialized, .enabled(if: StateDisk.isPossible, "mounting needs root")) struct StateDiskTests {
+  @Suite(.serialized, .enabled(if: Capabilities.allowNamespaces, "mounting needs root")) struct StateDiskTests {
     @Test func `a full disk stops nothing but the journal, and what was learned is written when there is room`() async throws {
       let disk = try await StateDisk("mount -t tmpfs -o size=256k leba-test")
       try await disk.run("cat /dev/zero > \(disk.state)/filler || true")
@@ -67,8 +67,6 @@ extension EndToEnd {
     let leba: LebaProcess
     var state: String { leba.state }
     private let home: TemporaryDirectory
-
-    static var isPossible: Bool { geteuid() == 0 }
 
     /// - Parameter mount: a command that wants the mount point at its end; `{image}` is a file for a file system in it.
     init(_ mount: String) async throws {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/sched.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -32,6 +33,7 @@ int pthread_setname_np(pthread_t thread, const char *name);
 int pipe2(int ends[2], int flags);
 ssize_t splice(int from, long long *from_offset, int to, long long *to_offset, size_t count, unsigned flags);
 int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
+int unshare(int flags);
 
 #include "Ring.h"
 

@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import Glibc
 import Model
@@ -8,9 +9,9 @@ final class RefusingPort: Sendable {
   let address: Model.SocketAddress
   fileprivate let descriptor: CInt
 
-  /// Of the kernel's choice, or this one.
-  init(_ port: UInt16 = 0) throws {
-    (descriptor, address) = try boundSocket(port)
+  /// Of the kernel's choice.
+  init() throws {
+    (descriptor, address) = try boundSocket()
   }
 
   /// From now on somebody listens who never accepts; with `backlog` 0 the first connection is taken by the kernel and the
@@ -47,15 +48,14 @@ final class SilentPort: Sendable {
 }
 
 extension RefusingPort {
-  /// From each port that ordinary connects have, a connection that was closed from here: the kernel remembers it for a minute. Refuses afterwards.
-  func leaveRemains() throws {
+  /// From nearly each of the ports that ordinary connects have, a connection that was closed from here: the kernel remembers it for a minute. Refuses
+  /// afterwards.
+  func leaveRemains(ports: Int) throws {
     try listen(backlog: 1)
-    let range = try String(contentsOfFile: "/proc/sys/net/ipv4/ip_local_port_range", encoding: .utf8)
-      .split { $0.isWhitespace }.compactMap { UInt16($0) }
-    guard range.count == 2 else { throw TestFailure("no range of ports: \(range)") }
-    for source in stride(from: range[0], through: range[1], by: 2) {
-      // Taken by somebody else: there are enough others.
-      guard let (client, _) = try? boundSocket(source) else { continue }
+    // The kernel goes through them in turns, and skips some.
+    for _ in 0..<4 * ports {
+      let client = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+      guard client >= 0 else { throw TestFailure("socket: \(errno)") }
       defer { close(client) }
       guard withLoopback(port: address.port ?? 0, { connect(client, $0, $1) }) == 0 else { throw TestFailure("connect: \(errno)") }
       close(accept(descriptor, nil, nil))
@@ -67,10 +67,23 @@ extension RefusingPort {
   }
 }
 
-private func boundSocket(_ port: UInt16) throws -> (CInt, Model.SocketAddress) {
+/// Moves the calling thread to a network that is its own, with a loopback and these ports for whoever does not choose one. Needs `Capabilities.allowNamespaces`.
+func enterNetwork(ports: ClosedRange<UInt16>) throws {
+  guard unshare(CLONE_NEWNET) == 0 else { throw TestFailure("unshare: \(errno)") }
+  try "\(ports.lowerBound) \(ports.upperBound)".write(
+    toFile: "/proc/sys/net/ipv4/ip_local_port_range", atomically: false, encoding: .utf8)
+  let any = socket(AF_INET, CInt(SOCK_DGRAM.rawValue), 0)
+  defer { close(any) }
+  var loopback = ifreq()
+  withUnsafeMutableBytes(of: &loopback.ifr_ifrn) { $0.copyBytes(from: "lo".utf8) }
+  loopback.ifr_ifru.ifru_flags = Int16(IFF_UP)
+  guard ioctl(any, UInt(SIOCSIFFLAGS), &loopback) == 0 else { throw TestFailure("loopback: \(errno)") }
+}
+
+private func boundSocket() throws -> (CInt, Model.SocketAddress) {
   let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
   guard descriptor >= 0 else { throw TestFailure("socket: \(errno)") }
-  guard withLoopback(port: port, { bind(descriptor, $0, $1) }) == 0 else {
+  guard withLoopback(port: 0, { bind(descriptor, $0, $1) }) == 0 else {
     close(descriptor)
     throw TestFailure("bind: \(errno)")
   }
