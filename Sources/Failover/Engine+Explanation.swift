@@ -78,8 +78,9 @@ private struct Explainer {
     }
     add("override", override)
     if group.hasLeadership {
-      add("minimum_interval", minimumInterval, age: group.lastChange.map { now - $0 })
-      add("maximum_failovers", maximumFailovers, age: group.automaticChanges.instants.last.map { now - $0 })
+      let lastChange = group.automaticChanges.instants.last
+      add("minimum_interval", minimumInterval, age: lastChange.map { now - $0 })
+      add("maximum_failovers", maximumFailovers, age: lastChange.map { now - $0 })
       let failback = group.failback(at: now)
       add("failback", failbackText(failback), age: failback.map { now - $0.readySince })
     }

@@ -45,6 +45,7 @@ extension Group {
 
   private mutating func make(_ change: Ruling.Change, now: Instant, into outcome: inout Outcome) {
     guard let member = member(change.to) else { return }
+    // In shadow mode, too, as if it had been done: else the shadow would be calmer, or wilder, than the real thing.
     if change.kind != .elected, !change.reason.isAskedFor { automaticChanges.append(now, limit: specification.maximumFailovers) }
     if specification.shadow, change.kind != .elected {
       outcome.record(
@@ -52,8 +53,6 @@ extension Group {
         detection: change.detection)
       shadowPrimary = change.to == leader ? nil : change.to
       leaderWasDesignated = false
-      // The distances are kept as if it had been done: else the shadow would be calmer, or wilder, than the real thing.
-      lastChange = now
     } else {
       let wasAlarmed = alarmedAboutTwoWritable
       install(
@@ -79,7 +78,6 @@ extension Group {
     // A choice that did not keep its backend in place is over.
     if override?.backend != member.id { endOverride(because: reason, into: &outcome) }
     if kind.changesPrimary {
-      lastChange = now
       lastFailover = now
       failoverCount += 1
     }

@@ -43,8 +43,6 @@ extension Group {
     if specification.mode == .normal, !marksPrimary, override == nil { remembered = nil }
     automaticChanges = AutomaticChanges(restored: memory.automaticChanges.compactMap(instant), now: now)
     lastFailover = memory.lastFailover.flatMap(instant)
-    // A change that shadow mode only spoke of keeps its distance as well.
-    lastChange = [lastFailover, automaticChanges.instants.last].compactMap { $0 }.max()
     restoreDrains(memory.drained)
     failoverCount = min(max(memory.failoverCount, 0), Int(Int32.max))
   }

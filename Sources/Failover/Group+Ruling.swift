@@ -129,7 +129,7 @@ extension Group {
   }
 
   /// What stands against an automatic change. A person's choice never comes here, and whoever drains the primary, or plans its
-  /// maintenance, has asked for another one: no distance is kept from the last.
+  /// maintenance, has asked for another one: no distance is kept from the last, nor from theirs.
   private func delay(of change: Ruling.Change, now: Instant) -> Ruling.Delay? {
     if !change.reason.isAskedFor {
       if let next = nextAllowedChange, next > now { return .minimumInterval(until: next) }
@@ -168,8 +168,8 @@ extension Group {
 
   // MARK: Distance between changes
 
-  /// Before it, no automatic change is made. A person's change counts, too: what was just chosen deserves the same patience.
-  var nextAllowedChange: Instant? { lastChange.map { $0 + effectiveInterval(at: $0) } }
+  /// Before it, no automatic change is made. What a person asked for does not count: a chosen primary that dies is replaced at once.
+  var nextAllowedChange: Instant? { automaticChanges.instants.last.map { $0 + effectiveInterval(at: $0) } }
 
   /// `minimum_interval`, doubled as often as the group flaps.
   func effectiveInterval(at now: Instant) -> Duration {

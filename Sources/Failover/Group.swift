@@ -52,7 +52,6 @@ package struct Group: Sendable {
 
   /// The current primary. In normal mode it is what `role: primary` listeners and the API mean; traffic is spread regardless.
   package internal(set) var leader: BackendID?
-  package internal(set) var lastChange: Instant?
   package internal(set) var lastFailover: Instant?
   package internal(set) var failoverCount = 0
   package internal(set) var override: Override?

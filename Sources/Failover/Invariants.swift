@@ -66,7 +66,7 @@ extension Engine {
       found.append("\(group.name): its changes are out of order")
     }
     let next = group.nextAllowedChange
-    if let next, let last = group.lastChange, next - last < group.specification.minimumInterval {
+    if let next, let last = group.automaticChanges.instants.last, next - last < group.specification.minimumInterval {
       found.append("\(group.name): the interval is shorter than the plain one")
     }
     let answering = group.members.count { $0.reach.state == .answering }

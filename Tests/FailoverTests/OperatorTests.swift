@@ -70,15 +70,18 @@ struct OperatorTests {
     #expect(script.primary == "a")
   }
 
-  @Test("an automatic change keeps its distance from a person's, too")
+  @Test("a chosen primary that dies is replaced at once: only automatic changes keep their distance from each other")
   func spacingAfterManual() throws {
     var script = try ready()
     try script.choose("b")
-    script.wait(.seconds(2))
+    script.kill("b")
+    #expect(script.serving(.primary) == ["a"])
+    script.revive("b")
+    try script.choose("b")
     script.kill("b")
     #expect(script.snapshot.state == .holding)
-    script.wait(.seconds(8))
-    #expect(script.primary == "a")
+    script.wait(.seconds(10))
+    #expect(script.serving(.primary) == ["a"])
   }
 
   @Test("pinned: no automatic failover away, the group waits")

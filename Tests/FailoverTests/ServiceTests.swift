@@ -104,7 +104,8 @@ struct OutOfServiceTests {
   @Test("it, too, keeps the minimum interval")
   func interval() throws {
     var script = try ready(mode: .activePassive)
-    try script.choose(Self.b)
+    script.kill(Self.a)
+    script.revive(Self.a)
     script.resolve(.service, services: [.service("10.0.0.1")], isDrained: true)
     #expect(script.primary == Self.b)
     #expect(script.serving(.primary) == [])

@@ -51,7 +51,6 @@ struct GroupAuditor {
   /// What the last authoritative answer for each source leads to.
   private var answers: [MemberSource.Origin: [SocketAddress: DiscoveredEndpoint]] = [:]
   private var choice: Choice?
-  private var lastChange: Instant?
   /// Changes that nobody asked for, oldest first.
   private var automaticChanges: [Instant] = []
   private var drained: Set<BackendID> = []
@@ -90,8 +89,6 @@ struct GroupAuditor {
   /// What an earlier run left behind. Times may have been cut to milliseconds, and count from now on at the latest.
   mutating func restore(_ memory: GroupMemory, now: Instant, _ instant: (Int64) -> Instant?) {
     automaticChanges = memory.automaticChanges.compactMap { instant($0).map { min($0, now) } }.sorted()
-    let lastFailover = memory.lastFailover.flatMap { instant($0).map { min($0, now) } }
-    lastChange = [lastFailover, automaticChanges.last].compactMap { $0 }.max()
     if let override = memory.override {
       choice = Choice(backend: BackendID(override.backend), force: override.force, pin: override.pin)
     }
@@ -375,7 +372,6 @@ struct GroupAuditor {
       if change.evidence.isEmpty { wrong.append("the record has no evidence") }
       wrong += justificationViolations(change, before, after, now)
       if change.kind == .failover || change.kind == .failback, !Self.isAskedFor(change) { automaticChanges.append(now) }
-      if change.kind.changesPrimary { lastChange = now }
       if change.kind != .manual, change.to != choice?.backend { choice = nil }
     }
     if after.leader != nil { ledBefore = nil }
@@ -383,7 +379,6 @@ struct GroupAuditor {
       if !specification.shadow { wrong.append("something is only said, and there is no shadow mode") }
       wrong += spacingViolations(record, now)
       if !Self.isAskedFor(record) { automaticChanges.append(now) }
-      lastChange = now
     }
     endChoice(after, now)
     if let choice, let leader = after.leader, leader != choice.backend { wrong.append("the operator's choice is not the primary") }
@@ -441,11 +436,13 @@ struct GroupAuditor {
     group.member(backend).map { $0.obstacle(at: now) == nil } ?? false
   }
 
-  /// Changes that nobody asked for keep their distance from the last one, whoever made it, and are not too many.
+  /// Changes that nobody asked for keep their distance from the last such change and are not too many.
   private func spacingViolations(_ change: Decision, _ now: Instant) -> [String] {
     if Self.isAskedFor(change) { return [] }
     var wrong: [String] = []
-    if let lastChange, now - lastChange < distance(after: lastChange) - Self.rounding { wrong.append("\(change.kind) too soon") }
+    if let lastChange = automaticChanges.last, now - lastChange < distance(after: lastChange) - Self.rounding {
+      wrong.append("\(change.kind) too soon")
+    }
     if let limit = specification.maximumFailovers, count(within: limit.within - Self.rounding, now) >= limit.count {
       wrong.append("\(change.kind), and maximum_failovers is reached")
     }
@@ -535,7 +532,7 @@ struct GroupAuditor {
   /// Whether nobody but a person may change the primary now.
   private func mustWait(_ group: Group, _ now: Instant) -> Bool {
     if specification.shadow { return true }
-    if let lastChange, now < lastChange + distance(after: lastChange) { return true }
+    if let lastChange = automaticChanges.last, now < lastChange + distance(after: lastChange) { return true }
     if let limit = specification.maximumFailovers, count(within: limit.within, now) >= limit.count { return true }
     // How long this host is suspected afterwards is taken on the engine's word here.
     return surroundings.isSuspected || group.snapshot(at: now).suspension != nil
