@@ -98,9 +98,6 @@ import Testing
       Case(
         "too many", RuleTests.check("criteria: \(wide(33))"), "3:69: error: 'criteria' holds 33 checks; keep at most 32"),
       Case(
-        "beside a type", RuleTests.check("type: tcp, criteria: {tcp: {}}"),
-        "3:65: error: 'type' and 'criteria' both say what is asked; write it inside criteria, or remove one of them"),
-      Case(
         "exec by PATH", RuleTests.check("exec: {command: [check]}"),
         "3:76: error: 'check' is not the full path of a program; begin it with '/'"),
       Case(
@@ -140,6 +137,17 @@ import Testing
     ])
   func refused(_ example: Case) {
     #expect(diagnostics(example.yaml).filter { !$0.contains(": warning:") } == example.expected)
+  }
+
+  @Test("criteria replace a type that stands beside them, and say so")
+  func besideType() throws {
+    let yaml = RuleTests.check("type: http, path: /x, criteria: {tcp: {port: 9}}")
+    let warnings = ["type", "path"].map {
+      "'\($0)' does nothing beside 'criteria', which replaces it; write it inside criteria, or remove it"
+    }
+    let said = diagnostics(yaml).map { $0.split(separator: ": ", maxSplits: 2) }
+    #expect(said.allSatisfy { $0[1] == "warning" })
+    #expect(warnings.allSatisfy { warning in said.contains { $0[2] == warning } }, "\(said)")
   }
 
   @Test func `groups have all their settings`() throws {

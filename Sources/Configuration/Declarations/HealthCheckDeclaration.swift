@@ -86,8 +86,8 @@ extension Format<HealthCheckDeclaration> {
       return type == nil && map.has("type") ? nil : parts.question(stated: type?.value)
     }
     for key in ["type"] + CheckParts.keys where map.has(key) {
-      map.reader.error(
-        "'\(key)' and 'criteria' both say what is asked", "write it inside criteria, or remove one of them",
+      map.reader.warning(
+        "'\(key)' does nothing beside 'criteria', which replaces it", "write it inside criteria, or remove it",
         at: map.position(of: key) ?? map.position)
     }
     return map.value("criteria", .criteria).map { .stated(.criteria($0.value)) }
