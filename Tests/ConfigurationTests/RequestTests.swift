@@ -55,6 +55,32 @@ import Testing
     #expect(throws: DNSEntryRefusal.self) { try topology.add(DNSEntryRequest(domain: "b.example", port: 1)) }
   }
 
+  @Test func `what is left of a group that was asked for in an earlier run is there, and what is missing is said`() throws {
+    let topology = try load(Self.yaml).topology
+    func remembered(_ backends: [String], primary: String? = nil) throws -> (group: GroupSpecification, problems: [String]) {
+      try topology.group(rememberedAs: "h", mode: "active-passive", backends: backends, primary: primary)
+    }
+    let whole = try remembered(["s", "10.0.0.3:1"], primary: "s")
+    #expect(whole.group == (try topology.group(named: "h", mode: "active-passive", backends: ["s", "10.0.0.3:1"], primary: "s")))
+    #expect(whole.problems == [])
+    let withoutPrimary = try remembered(["s", "10.0.0.3:1"])
+    #expect(withoutPrimary.group.members.map(\.isPrimary) == [false, false] && withoutPrimary.problems == [])
+    let withoutAll = try remembered([])
+    #expect(withoutAll.group.members == [] && withoutAll.group.mode == .activePassive && withoutAll.problems == [])
+    let undeclared = try remembered(["gone", "s"], primary: "gone")
+    #expect(origins(undeclared.group) == ["s=10.0.0.1:80"])
+    #expect(undeclared.problems.map { $0.prefix(32) } == ["'gone' is not declared anywhere;"])
+    #expect(throws: GroupRefusal.self) {
+      try topology.group(rememberedAs: "h", mode: "sideways", backends: ["s"], primary: nil)
+    }
+    // Who asks for one now is held to the rules.
+    for (backends, primary) in [(["s"], nil), ([], nil), (["gone", "s"], "gone")] as [([String], String?)] {
+      #expect(throws: GroupRefusal.self) {
+        try topology.group(named: "h", mode: "active-passive", backends: backends, primary: primary)
+      }
+    }
+  }
+
   @Test func `a member is what its group's members are`() throws {
     var topology = try load(Self.yaml).topology
     try topology.addBackend(BackendRequest(id: "new", address: "10.0.0.2", port: 81, proto: "http"))

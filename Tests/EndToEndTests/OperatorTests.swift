@@ -39,6 +39,16 @@ extension EndToEnd {
       #expect(try await pair.leba.group("web").primary == "two")
     }
 
+    @Test func `a chosen primary that dies a moment later is replaced at once`() async throws {
+      let pair = try await WebPair(group: "minimum_interval: 1h")
+      #expect(try await pair.leba.post("/api/v1/groups/web/primary", #"{"backend_id": "two"}"#).status == 200)
+      #expect(try await pair.server() == "two")
+      try await pair.two.kill()
+      // Held for a moment, and not for an hour.
+      #expect(try await pair.server() == "one")
+      try await pair.leba.untilPrimary(of: "web", is: "one")
+    }
+
     @Test func `members are added and taken out while it runs`() async throws {
       let pair = try await WebPair(mode: "normal")
       let third = try await NginxServer("three", host: "127.0.0.4")

@@ -63,6 +63,41 @@ extension EndToEnd {
       #expect(try await !third.get("/api/v1/maintenance").body.contains("\"later\""))
     }
 
+    @Test func `a group made through the API outlives its primary, its members and a declaration`() async throws {
+      let pair = try await WebPair()
+      let declared = pair.leba.configuration
+      let spare = "backends:\n  - {id: spare, address: 127.0.0.4, port: \(pair.one.endpoint.port)}\n"
+      let first = try await pair.leba.restarted(on: declared.replacing("backends:\n", with: spare))
+      func make(_ group: String, of backends: String, primary: String) async throws {
+        let body = #"{"name": "\#(group)", "mode": "active-passive", "backends": [\#(backends)], "primary": "\#(primary)"}"#
+        #expect(try await first.post("/api/v1/groups", body).status == 201)
+      }
+      try await make("led", of: #""one", "two""#, primary: "one")
+      try await make("empty", of: #""two""#, primary: "two")
+      try await make("named", of: #""spare", "two""#, primary: "spare")
+      #expect(try await first.delete("/api/v1/groups/led/backends/one").status == 200)
+      #expect(try await first.delete("/api/v1/groups/empty/backends/two").status == 200)
+      for group in ["led", "named"] { try await first.untilPrimary(of: group, is: "two") }
+      try await eventually("all of it is on the disk") {
+        try [#""name":"led""#, #""backends":[]"#, #""name":"named""#].allSatisfy { try stateHolds($0, in: first) }
+      }
+
+      // And the file no longer has the spare one.
+      let second = try await first.restarted(on: declared)
+      for group in ["led", "named"] {
+        try await second.untilPrimary(of: group, is: "two")
+        #expect(try await second.group(group).ids == ["two"])
+      }
+      #expect(second.log.contains("the group named, made through the API by an earlier run: 'spare' is not declared anywhere"))
+      #expect(try await second.group("empty").ids == [])
+      #expect(try await second.post("/api/v1/groups/empty/backends", #"{"backend_id": "one"}"#).status == 201)
+      try await second.untilPrimary(of: "empty", is: "one")
+      // It was left out, not forgotten.
+      let third = try await second.restarted(on: second.configuration.replacing("backends:\n", with: spare))
+      try await third.untilPrimary(of: "named", is: "two")
+      #expect(try await third.group("named").ids == ["spare", "two"])
+    }
+
     @Test func `an occurrence of a window that was cancelled is not begun by the next life`() async throws {
       let pair = try await WebPair()
       try await pair.two.kill()

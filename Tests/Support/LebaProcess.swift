@@ -33,11 +33,11 @@ package final class LebaProcess: Sendable {
   /// Which engine the environment asks for.
   package static var engineUnderTest: String? { ProcessInfo.processInfo.environment["LEBA_ENGINE"] }
 
-  /// Ends it by SIGKILL, frozen or not, and starts another one on the same configuration and state.
-  package func restarted(untilReady: Bool = true) async throws -> LebaProcess {
+  /// Ends it by SIGKILL, frozen or not, and starts another one on the same state, and the same configuration or another one.
+  package func restarted(on other: String? = nil, untilReady: Bool = true) async throws -> LebaProcess {
     process.signal(SIGKILL)
     try await ended()
-    return try await LebaProcess(configuration, state: state, predecessor: self).started(untilReady)
+    return try await LebaProcess(other ?? configuration, state: state, predecessor: self).started(untilReady)
   }
 
   private func started(_ untilReady: Bool) async throws -> LebaProcess {

@@ -48,8 +48,10 @@ struct GroupDerivation {
   }
 
   /// Nil when nobody is in it.
-  var specification: GroupSpecification? {
-    if seats.isEmpty { return nil }
+  var specification: GroupSpecification? { seats.isEmpty ? nil : described }
+
+  /// The same, whoever is in it.
+  var described: GroupSpecification {
     let settings = settings.value
     return GroupSpecification(
       name: name, mode: mode, members: seats.map(member), balance: settings.balance, failback: settings.failback,

@@ -55,7 +55,7 @@ extension GroupDraft {
   }
 
   private func checkPresence(of members: MemberList, reader: Reader) {
-    if isLeftToDNS { return }
+    if isLeftToDNS || isRemembered { return }
     if members.candidates.isEmpty, dns.isEmpty {
       if declaration.omitted.contains(.backends) {
         reader.error("'backends' is missing", "add it, for example backends: [backend1, backend2]", at: position)

@@ -11,6 +11,8 @@ struct GroupDraft {
   var isDeclared = false
   /// The file gives it no member, and has entries that DNS may move here.
   var isLeftToDNS = false
+  /// An earlier run made it, and it may have lost its primary, or everybody, since.
+  var isRemembered = false
 
   /// Whether the names of its entries say all there is to say of it: nothing needs to be kept of such a group but its entries.
   var isMadeOfNames: Bool { !isDeclared && dns.allSatisfy { $0.value.entry != nil } }

@@ -12,21 +12,34 @@ extension Topology {
   package func group(
     named name: String, mode: String, backends: [String], primary: String?
   ) throws(GroupRefusal) -> GroupSpecification {
-    // No environment: what comes over the network does not read our variables.
-    let reader = Reader(file: "", environment: [:])
+    let reader = Reader.ofRequest
+    let group = read(name: name, mode: mode, backends: backends, primary: primary, isRemembered: false, reader: reader)
+    guard let group, !reader.hasErrors else { throw GroupRefusal(reasons: reader.reasons) }
+    return group
+  }
+
+  /// A group that was made in an earlier run, with those of its backends that there are now. Its primary, or everybody, may have been
+  /// taken from it since; it is there all the same, as it was while that run went on. `problems` says who is left out, and why.
+  package func group(
+    rememberedAs name: String, mode: String, backends: [String], primary: String?
+  ) throws(GroupRefusal) -> (group: GroupSpecification, problems: [String]) {
+    let reader = Reader.ofRequest
+    let group = read(name: name, mode: mode, backends: backends, primary: primary, isRemembered: true, reader: reader)
+    guard let group else { throw GroupRefusal(reasons: reader.reasons) }
+    return (group, reader.reasons)
+  }
+
+  private func read(
+    name: String, mode: String, backends: [String], primary: String?, isRemembered: Bool, reader: Reader
+  ) -> GroupSpecification? {
     var pairs: [(Node, Node)] = [("name", Node(name)), ("mode", Node(mode)), ("backends", Node(backends.map { Node($0) }))]
     if let primary { pairs.append(("primary", Node(primary))) }
     let declaration = Format<GroupDeclaration>.group.read(Value(node: Node(pairs), name: "the group", reader: reader))
-    if let declaration, let name = declaration.name {
-      let draft = GroupDraft(name: name.value, position: .start, declaration: declaration, isDeclared: true)
-      let directory = Directory(of: self, naming: backends + [primary].compactMap(\.self))
-      if let frame = draft.build(from: directory, settings: SharedSettings.Pool(), reader: reader), !reader.hasErrors,
-        let group = GroupDerivation(frame).specification
-      {
-        return group
-      }
-    }
-    throw GroupRefusal(reasons: reader.reasons)
+    guard let declaration, let name = declaration.name else { return nil }
+    let draft = GroupDraft(
+      name: name.value, position: .start, declaration: declaration, isDeclared: true, isRemembered: isRemembered)
+    let directory = Directory(of: self, naming: backends + [primary].compactMap(\.self))
+    return draft.build(from: directory, settings: SharedSettings.Pool(), reader: reader).map { GroupDerivation($0).described }
   }
 
   /// A member for a group that runs, described by `specification`: an id of `backends`, a domain, or `address:port`.
@@ -35,7 +48,7 @@ extension Topology {
   package func member(
     _ backend: String, isPrimary: Bool, of group: GroupName, like specification: GroupSpecification
   ) throws(GroupRefusal) -> MemberSource {
-    let reader = Reader(file: "", environment: [:])
+    let reader = Reader.ofRequest
     guard let text = Format<String>.string.read(Value(node: Node(backend), name: "the backend", reader: reader)) else {
       throw GroupRefusal(reasons: reader.reasons)
     }
@@ -66,6 +79,11 @@ extension Topology {
       origin: candidate.origin, record: candidate.record, proto: candidate.proto, weight: candidate.weight, zone: candidate.zone,
       isPrimary: isPrimary, check: check)
   }
+}
+
+extension Reader {
+  /// No environment: what comes over the network does not read our variables.
+  fileprivate static var ofRequest: Reader { Reader(file: "", environment: [:]) }
 }
 
 extension MemberSource {

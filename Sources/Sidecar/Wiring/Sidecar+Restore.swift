@@ -24,11 +24,13 @@ extension Sidecar {
         journal.remove(FactKey(.group, name))
         continue
       }
-      do throws(ControlError) {
-        let specification = try Self.specification(of: request, in: state.topology)
-        effects += (try? state.engine.createGroup(specification, now: now)) ?? []
+      do throws(GroupRefusal) {
+        let (group, problems) = try state.topology.group(
+          rememberedAs: request.name, mode: request.mode, backends: request.backends, primary: request.primary)
+        for problem in problems { logger.warning("the group \(name), made through the API by an earlier run: \(problem)") }
+        effects += (try? state.engine.createGroup(group, now: now)) ?? []
       } catch {
-        logger.warning("the group \(name), made through the API by an earlier run, cannot be used: \(error.text)")
+        logger.warning("the group \(name), made through the API by an earlier run, cannot be used: \(error)")
       }
     }
     effects += state.engine.handle(.groupsConfigured(state.topology.groups, leaving: .atOnce), now: now)
