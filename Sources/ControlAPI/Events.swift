@@ -38,14 +38,8 @@ extension EventQuery {
   /// - Parameter parameters: those that make sense here. Another one is a typing error, and would find too much.
   init(_ request: Request, parameters: Set<String>) throws {
     self.init()
-    for (name, value) in request.uri.queryParameters {
-      guard parameters.contains(String(name)) else {
-        throw Problem(
-          status: .badRequest,
-          detail: "'\(name.prefix(40))' is not a known parameter; known are \(parameters.sorted().joined(separator: ", "))")
-      }
-      try set(String(name), String(value))
-    }
+    try request.allow(parameters: parameters)
+    for (name, value) in request.uri.queryParameters { try set(String(name), String(value)) }
   }
 
   private mutating func set(_ name: String, _ value: String) throws {

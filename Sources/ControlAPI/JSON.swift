@@ -37,10 +37,11 @@ enum JSON {
   }
 
   private static func decode<T: Decodable>(_ type: T.Type, keys: Set<String>, from data: Data) throws -> T {
+    guard let json = try? JSONSerialization.jsonObject(with: data, options: .fragmentsAllowed) else {
+      throw Problem(status: .badRequest, detail: "the body is not JSON")
+    }
     let value = try JSONDecoder().decode(T.self, from: data)
-    if let object = try JSONSerialization.jsonObject(with: data) as? [String: Any],
-      let unknown = object.keys.sorted().first(where: { !keys.contains($0) })
-    {
+    if let object = json as? [String: Any], let unknown = object.keys.sorted().first(where: { !keys.contains($0) }) {
       throw Problem(
         status: .unprocessableContent,
         detail: "'\(unknown)' is not a known field; known are \(keys.sorted().joined(separator: ", "))")

@@ -61,19 +61,29 @@ extension Problem {
     }
   }
 
+  /// For what is JSON, and not what was wanted.
   init(_ error: DecodingError) {
-    switch error {
-    case .keyNotFound(let key, _):
-      self.init(status: .unprocessableContent, detail: "'\(key.stringValue)' is missing")
-    case .typeMismatch(let type, let context):
-      self.init(status: .unprocessableContent, detail: "\(Problem.path(context)) is not a \(type)")
-    case .valueNotFound(let type, let context):
-      self.init(status: .unprocessableContent, detail: "\(Problem.path(context)) is null, not a \(type)")
-    case .dataCorrupted(let context):
-      self.init(
-        status: .badRequest, detail: context.codingPath.isEmpty ? "the body is not JSON" : "\(Problem.path(context)) is not valid")
-    @unknown default:
-      self.init(status: .badRequest, detail: "the body cannot be read")
+    let detail =
+      switch error {
+      case .keyNotFound(let key, _): "'\(key.stringValue)' is missing"
+      case .typeMismatch(let type, let context): "\(Problem.path(context)) is not \(Problem.name(of: type))"
+      case .valueNotFound(let type, let context): "\(Problem.path(context)) is null, not \(Problem.name(of: type))"
+      // A fraction, or a number that is too large, where a whole number is wanted.
+      case .dataCorrupted(let context): "\(Problem.path(context)) has a value that cannot be used"
+      @unknown default: "the body cannot be used"
+      }
+    self.init(status: .unprocessableContent, detail: detail)
+  }
+
+  /// What JSON calls it.
+  private static func name(of type: any Any.Type) -> String {
+    switch type {
+    case is String.Type: "a string"
+    case is any BinaryInteger.Type: "a whole number"
+    case is any Numeric.Type: "a number"
+    case is Bool.Type: "true or false"
+    case is [Any].Type: "a list"
+    default: "an object"
     }
   }
 

@@ -23,11 +23,22 @@ extension Request {
   /// `?dry_run=true`: check and answer, change nothing.
   var isDryRun: Bool {
     get throws {
+      // Whoever mistypes it wants nothing changed.
+      try allow(parameters: ["dry_run"])
       switch uri.queryParameters["dry_run"] {
-      case nil, "false": false
-      case "true": true
-      case .some(let other): throw Problem(status: .badRequest, detail: "dry_run is true or false, not '\(other)'")
+      case nil, "false": return false
+      case "true": return true
+      case .some(let other): throw Problem(status: .badRequest, detail: "dry_run is true or false, not '\(other.prefix(40))'")
       }
+    }
+  }
+
+  /// Another parameter is a typing error.
+  func allow(parameters: Set<String>) throws {
+    for (name, _) in uri.queryParameters where !parameters.contains(String(name)) {
+      throw Problem(
+        status: .badRequest,
+        detail: "'\(name.prefix(40))' is not a known parameter; known are \(parameters.sorted().joined(separator: ", "))")
     }
   }
 }

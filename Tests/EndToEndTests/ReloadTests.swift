@@ -74,6 +74,20 @@ extension EndToEnd {
       #expect(try await pair.leba.get("/api/v1/status").json["configuration"]["problem"] == .null)
     }
 
+    @Test func `a file that is gone is said, and no longer when the same one is back`() async throws {
+      let pair = try await WebPair()
+      func problem() async throws -> String? {
+        try await pair.leba.get("/api/v1/status").json["configuration"]["problem"].string
+      }
+      let file = pair.leba.directory.file("config.yaml")
+      try FileManager.default.moveItem(atPath: file, toPath: file + ".away")
+      try await eventually("it is said to be gone") { try await problem()?.contains("no file") == true }
+      #expect(try await pair.server() == "one")
+      try FileManager.default.moveItem(atPath: file + ".away", toPath: file)
+      try await eventually("all is well again") { try await problem() == nil }
+      #expect(try await pair.leba.group("web").json["mode"].string == "active-passive")
+    }
+
     @Test func `SIGHUP and the API reload too, groups and listeners come and go, others are left alone`() async throws {
       let pair = try await WebPair()
       let session = try await TCPConnection.open(pair.listener)

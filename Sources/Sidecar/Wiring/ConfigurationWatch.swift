@@ -56,13 +56,12 @@ final class ConfigurationWatch: Sendable {
     guard isFirst else { return }
     queue.asyncAfter(deadline: .now() + Self.quiet) { [weak self] in
       guard let self else { return }
-      // A file that is not there is on its way: the next event brings it.
+      // One that is gone is news, too, and so is the same one when it is back.
       let contents = FileManager.default.contents(atPath: self.file)
       let isNews = self.state.withLock { state in
         state.isScheduled = false
-        guard let contents, contents != state.contents else { return false }
-        state.contents = contents
-        return true
+        defer { state.contents = contents }
+        return contents != state.contents
       }
       if isNews { onChange() }
     }
