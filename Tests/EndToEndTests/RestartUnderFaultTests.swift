@@ -57,6 +57,27 @@ extension EndToEnd {
       try await EndToEnd.expectHistory(third, of: "web", changes: ["one > two"])
     }
 
+    @Test func `the failovers of an earlier life count for maximum_failovers`() async throws {
+      let pair = try await WebPair(group: "minimum_interval: 0s\nmaximum_failovers: {count: 1, within: 1h}")
+      try await pair.one.kill()
+      try await pair.leba.untilPrimaryIsWritten(of: "web", "two")
+      try await pair.one.start()
+      try await pair.leba.untilEligible(in: "web", ["one", "two"])
+
+      let second = try await pair.leba.restarted()
+      try await second.untilEligible(in: "web", ["one", "two"])
+      #expect(try await second.group("web").primary == "two")
+      try await pair.two.kill()
+      try await eventually("it holds") {
+        try await second.get("/api/v1/groups/web/explain").json["rule"].string == "maximum_failovers_reached"
+      }
+      #expect(try await second.group("web").json["state"].string == "holding")
+      // A person may, always.
+      #expect(try await second.post("/api/v1/groups/web/primary", #"{"backend_id": "one"}"#).status == 200)
+      #expect(try await pair.server() == "one")
+      try await EndToEnd.expectHistory(second, of: "web", changes: ["one > two", "two > one"])
+    }
+
     @Test func `killed again and again while the primary flaps, it changes once and remembers`() async throws {
       let pair = try await WebPair(
         group: "minimum_interval: 1s\nhealth_check: {path: /health, interval: 50ms, timeout: 50ms}")
